@@ -1,0 +1,1 @@
+//! One event, encoded once.

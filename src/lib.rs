@@ -1,0 +1,6 @@
+//! Rowcast relays the rows that an application commits to its PostgreSQL tables to subscribers over HTTP.
+
+pub mod cursor;
+pub mod event;
+pub mod room;
+pub mod tail;

@@ -1,0 +1,3 @@
+//! The task that follows one source.
+
+pub mod seen;
