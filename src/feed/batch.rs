@@ -1,0 +1,115 @@
+//! Events on their way to one subscriber, as the transports take them: SSE frames, or JSON texts.
+
+use bytes::{Bytes, BytesMut};
+
+use crate::cursor::{Cursor, OpenSet};
+use crate::event::{self, CursorText, OwnEvent};
+use crate::hub::Piece;
+
+/// One or more events, oldest first.
+#[derive(Debug)]
+pub struct Batch {
+    epoch: i64,
+    events: Events,
+}
+
+#[derive(Debug)]
+enum Events {
+    /// Shared with all who are at the same position: nothing is copied.
+    Shared { first: Piece, rest: Vec<Piece> },
+    /// The subscriber's positions are its own: shared JSON, frames of its own.
+    Own(Vec<OwnEvent>),
+}
+
+impl Batch {
+    /// Of a subscriber in step with what made the pieces: the tail, or an equal replay.
+    pub(super) fn shared(epoch: i64, first: Piece, rest: Vec<Piece>) -> Self {
+        Self { epoch, events: Events::Shared { first, rest } }
+    }
+
+    /// Of a subscriber with positions of its own.
+    pub(super) fn own(epoch: i64, events: Vec<OwnEvent>) -> Self {
+        Self { epoch, events: Events::Own(events) }
+    }
+
+    /// How many events.
+    pub fn len(&self) -> usize {
+        match &self.events {
+            Events::Shared { first, rest } => {
+                first.run.len() + rest.iter().map(|piece| piece.run.len()).sum::<usize>()
+            }
+            Events::Own(events) => events.len(),
+        }
+    }
+
+    /// Whether there is no event (only after [`Batch::truncate`] to none).
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The SSE frames of all events, joined. In the usual case, one read's events for a subscriber in step, this is a
+    /// slice of the ring's bytes: no copy, no allocation.
+    pub fn frames(&self) -> Bytes {
+        match &self.events {
+            Events::Shared { first, rest } if rest.is_empty() => first.segment.frames(first.run.clone()),
+            Events::Shared { first, rest } => {
+                let mut joined = BytesMut::new();
+                for piece in std::iter::once(first).chain(rest) {
+                    joined.extend_from_slice(&piece.segment.frames(piece.run.clone()));
+                }
+                joined.freeze()
+            }
+            Events::Own(events) => {
+                let mut joined = BytesMut::new();
+                for own in events {
+                    let position = CursorText { epoch: self.epoch, open: &own.open_after };
+                    event::write_frame(&mut joined, position, |out| out.extend_from_slice(&own.json));
+                }
+                joined.freeze()
+            }
+        }
+    }
+
+    /// Each event's JSON text.
+    pub fn events(&self) -> impl Iterator<Item = &[u8]> {
+        let (first, rest, own) = match &self.events {
+            Events::Shared { first, rest } => (Some(first), &rest[..], &[][..]),
+            Events::Own(events) => (None, &[][..], &events[..]),
+        };
+        let shared = first.into_iter().chain(rest).flat_map(|piece| {
+            piece.segment.entries[piece.run.clone()].iter().map(|entry| &piece.segment.bytes[entry.json.clone()])
+        });
+        shared.chain(own.iter().map(|event| &event.json[..]))
+    }
+
+    /// Keeps the first `count` events.
+    pub fn truncate(&mut self, count: usize) {
+        match &mut self.events {
+            Events::Own(events) => events.truncate(count),
+            Events::Shared { first, rest } => {
+                let mut left = count;
+                for piece in std::iter::once(first).chain(rest.iter_mut()) {
+                    let keep = piece.run.len().min(left);
+                    piece.run.end = piece.run.start + keep;
+                    left -= keep;
+                }
+                rest.retain(|piece| !piece.run.is_empty());
+            }
+        }
+    }
+
+    /// The subscriber's position after the last event; `None` if there is none.
+    pub fn cursor(&self) -> Option<Cursor> {
+        self.open_after().map(|open| Cursor { epoch: self.epoch, open: open.clone() })
+    }
+
+    fn open_after(&self) -> Option<&OpenSet> {
+        match &self.events {
+            Events::Own(events) => events.last().map(|event| &event.open_after),
+            Events::Shared { first, rest } => {
+                let last = rest.last().unwrap_or(first);
+                last.segment.entries[last.run.clone()].last().map(|entry| &*entry.open_after)
+            }
+        }
+    }
+}

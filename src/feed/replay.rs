@@ -1,0 +1,152 @@
+//! Replays: pages of rows that subscribers missed, encoded once and read once for all who ask the same.
+//!
+//! A replay covers ids that the tail has closed, so that its pages may use different snapshots, and subscribers with
+//! equal cursors and anchors can share one.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use crate::cursor::{IdRange, OpenSet};
+use crate::event::{self, CursorText, Row};
+use crate::hub::{Entry, Segment};
+use crate::pg::PgError;
+use crate::pg::store::Store;
+use crate::room::Room;
+
+/// What one page of a replay is to cover.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Request {
+    pub epoch: i64,
+    pub rooms: Arc<[Room]>,
+    /// What the subscriber has not seen.
+    pub wanted: OpenSet,
+    /// What the tail had not seen at the position from which the subscriber will follow: not replayed.
+    pub base: OpenSet,
+    pub max_rows: usize,
+}
+
+/// One page of a replay, encoded.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// The events; `None` if there are none.
+    pub segment: Option<Arc<Segment>>,
+    /// More may stand behind the last event.
+    pub cut: bool,
+}
+
+/// A replay's read failed; the database's words are in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failed;
+
+type Pending = Shared<BoxFuture<'static, Result<Page, Failed>>>;
+
+/// The replays of one source.
+pub struct Replays {
+    store: Arc<Store>,
+    /// How many read at a time.
+    permits: Semaphore,
+    pending: Mutex<HashMap<Request, (Pending, Instant)>>,
+    queries: AtomicU64,
+    served: AtomicU64,
+}
+
+/// How long a page may be shared, from the moment its read was asked for: a crowd that comes back within a fifth of a
+/// second costs a handful of reads, and nobody sees a row older than that.
+const SHARE_FOR: Duration = Duration::from_millis(50);
+
+impl Replays {
+    /// At most `at_once` reads at a time.
+    pub fn new(store: Arc<Store>, at_once: usize) -> Arc<Self> {
+        Arc::new(Self {
+            store,
+            permits: Semaphore::new(at_once),
+            pending: Mutex::new(HashMap::new()),
+            queries: AtomicU64::new(0),
+            served: AtomicU64::new(0),
+        })
+    }
+
+    /// The page that `request` asks for, shared with equal requests of the same moment.
+    pub fn page(self: &Arc<Self>, request: Request) -> Pending {
+        self.served.fetch_add(1, Ordering::Relaxed);
+        let now = Instant::now();
+        let mut pending = self.pending.lock().expect("no holder of this lock panics");
+        pending.retain(|_, (_, since)| now.duration_since(*since) < SHARE_FOR);
+        if let Some((page, _)) = pending.get(&request) {
+            return page.clone();
+        }
+        let replays = Arc::clone(self);
+        let asked = request.clone();
+        let page = async move { replays.read(&asked).await }.boxed().shared();
+        pending.insert(request, (page.clone(), now));
+        page
+    }
+
+    /// Where the newest `count` rows outside `open` begin: the lowest of their ids, `None` without rows.
+    pub async fn nth_newest(
+        &self,
+        rooms: &[Room],
+        ranges: &[IdRange],
+        count: usize,
+    ) -> Result<Option<i64>, Failed> {
+        let _permit = self.permit().await;
+        self.queries.fetch_add(1, Ordering::Relaxed);
+        self.store.nth_newest(rooms, ranges, count).await.map_err(|error| failed(&error))
+    }
+
+    /// See [`Store::ceiling`].
+    pub async fn ceiling(&self) -> Result<i64, Failed> {
+        let _permit = self.permit().await;
+        self.store.ceiling().await.map_err(|error| failed(&error))
+    }
+
+    /// Reads so far, and pages given to subscribers.
+    pub fn counts(&self) -> (u64, u64) {
+        (self.queries.load(Ordering::Relaxed), self.served.load(Ordering::Relaxed))
+    }
+
+    async fn permit(&self) -> tokio::sync::SemaphorePermit<'_> {
+        self.permits.acquire().await.expect("this semaphore is never closed")
+    }
+
+    async fn read(&self, request: &Request) -> Result<Page, Failed> {
+        let _permit = self.permit().await;
+        self.queries.fetch_add(1, Ordering::Relaxed);
+        let ranges = request.wanted.difference(&request.base);
+        let page = self.store.replay(&request.rooms, &ranges, request.max_rows).await;
+        let page = page.map_err(|error| failed(&error))?;
+        Ok(Page { segment: encode(request, &page.rows).map(Arc::new), cut: page.cut })
+    }
+}
+
+fn failed(error: &PgError) -> Failed {
+    tracing::warn!(%error, "a replay could not be read");
+    Failed
+}
+
+/// The rows as a segment, each with the position of the rule of the seam:
+/// open = (wanted ∩ base) ∪ (wanted ∩ (row, ∞)).
+fn encode(request: &Request, rows: &[Row]) -> Option<Segment> {
+    let kept = request.wanted.intersection(&request.base);
+    let mut bytes = BytesMut::new();
+    let mut entries = Vec::with_capacity(rows.len());
+    for row in rows {
+        let Some(room) = &row.room else { continue };
+        let open = kept.union(&request.wanted.above_id(row.id));
+        let json =
+            event::write_frame(&mut bytes, CursorText { epoch: request.epoch, open: &open }, |out| {
+                event::write_json(out, row.id, room, &row.body);
+            });
+        let frame_end = bytes.len();
+        entries.push(Entry { number: 0, id: row.id, json, frame_end, open_after: Arc::new(open) });
+    }
+    (!entries.is_empty()).then(|| Segment { entries, bytes: bytes.freeze() })
+}

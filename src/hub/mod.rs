@@ -1,0 +1,187 @@
+//! The hub of one source: its rooms with their newest events, publish and subscribe.
+//!
+//! The tail publishes one read at a time; subscribers pull. A subscriber is a delivery number plus a wake-up, never a
+//! queue, so a slow one costs no memory and delays nobody. The hub does no I/O and cannot fail.
+//!
+//! Order that keeps a subscriber from missing an event: the publisher appends to the rings, then raises
+//! [`Hub::published`], then wakes; the subscriber leaves its waker, then looks at `published` again.
+
+mod publish;
+mod ring;
+mod subscriber;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::Waker;
+use std::time::Duration;
+
+use slab::Slab;
+use tokio::time::Instant;
+
+use crate::cursor::OpenSet;
+use crate::room::Room;
+
+pub use publish::Publication;
+pub use ring::{Entry, Position, Ring, RingLimits, Segment};
+pub use subscriber::{Joined, Piece, Pull, Subscriber};
+
+/// How much a hub may hold.
+#[derive(Clone, Copy, Debug)]
+pub struct HubLimits {
+    /// For each room.
+    pub ring: RingLimits,
+    /// Bytes of frames over all rooms; beyond it the oldest events of all go first.
+    pub total_bytes: usize,
+    /// How long a room without subscribers is kept, for those who come back.
+    pub linger: Duration,
+}
+
+/// The rooms of one source that have subscribers, or had some a moment ago.
+#[derive(Debug)]
+pub struct Hub {
+    state: Mutex<State>,
+    /// The newest delivery number that every ring already shows.
+    published: AtomicU64,
+    limits: HubLimits,
+}
+
+#[derive(Debug)]
+struct State {
+    phase: Phase,
+    rooms: HashMap<Room, Arc<RoomCell>>,
+    /// Segments of all rooms, oldest first, for the bound over all of them. A segment that its own ring dropped
+    /// earlier leaves an entry behind that drops nothing.
+    oldest: VecDeque<(Arc<RoomCell>, u64)>,
+    /// Bytes of frames in all rings.
+    bytes: usize,
+}
+
+/// Where the tail stands, as subscribers see it.
+#[derive(Clone, Debug)]
+enum Phase {
+    /// The tail has not read yet.
+    Starting,
+    Following { epoch: i64, present: Position },
+    /// The source was detached.
+    Closed,
+}
+
+#[derive(Debug)]
+struct RoomCell {
+    room: Room,
+    state: Mutex<RoomState>,
+}
+
+#[derive(Debug)]
+struct RoomState {
+    ring: Ring,
+    /// One place for each subscriber; its waker while it waits.
+    waiters: Slab<Option<Waker>>,
+    /// When a sweep first saw the room without subscribers.
+    empty_since: Option<Instant>,
+}
+
+impl RoomCell {
+    fn lock(&self) -> MutexGuard<'_, RoomState> {
+        self.state.lock().expect("no holder of a room's lock panics")
+    }
+
+    /// Wakes all who wait. Their wakers are taken out first, so that nobody woken meets a held lock.
+    fn wake(&self) {
+        let wakers: Vec<Waker> = self.lock().waiters.iter_mut().filter_map(|(_, place)| place.take()).collect();
+        wakers.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl Hub {
+    /// A hub whose tail has not read yet.
+    pub fn new(limits: HubLimits) -> Arc<Self> {
+        let state =
+            State { phase: Phase::Starting, rooms: HashMap::new(), oldest: VecDeque::new(), bytes: 0 };
+        Arc::new(Self { state: Mutex::new(state), published: AtomicU64::new(0), limits })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no holder of the hub's lock panics")
+    }
+
+    fn published(&self) -> u64 {
+        self.published.load(Ordering::Acquire)
+    }
+
+    /// Whether any room has a subscriber or had one a moment ago: if not, a read needs no rows' contents.
+    pub fn has_rooms(&self) -> bool {
+        !self.lock().rooms.is_empty()
+    }
+
+    /// Starts, or starts over in another epoch: every subscriber that is there finds that its position is not
+    /// reached any more, joins again and learns of the epoch. `open` is what the tail has not seen.
+    pub fn restart(&self, epoch: i64, open: OpenSet) {
+        let mut state = self.lock();
+        let number = self.published() + 1;
+        let present = Position { number, open: Arc::new(open) };
+        for cell in state.rooms.values() {
+            cell.lock().ring = Ring::new(present.clone());
+        }
+        state.phase = Phase::Following { epoch, present };
+        state.oldest.clear();
+        state.bytes = 0;
+        self.raise_and_wake(state, number);
+    }
+
+    /// The source is gone: every subscriber is told.
+    pub fn close(&self) {
+        let mut state = self.lock();
+        let number = self.published() + 1;
+        for cell in state.rooms.values() {
+            cell.lock().ring = Ring::new(Position { number, open: Arc::new(OpenSet::above(0)) });
+        }
+        state.phase = Phase::Closed;
+        self.raise_and_wake(state, number);
+    }
+
+    fn raise_and_wake(&self, state: MutexGuard<'_, State>, number: u64) {
+        let cells: Vec<_> = state.rooms.values().cloned().collect();
+        self.published.store(number, Ordering::Release);
+        drop(state);
+        cells.iter().for_each(|cell| cell.wake());
+    }
+
+    /// Forgets rooms that have been without subscribers for longer than they linger. Call about once a second.
+    pub fn sweep(&self, now: Instant) {
+        let mut state = self.lock();
+        let before = state.rooms.len();
+        let mut freed = 0;
+        state.rooms.retain(|_, cell| {
+            let mut room = cell.lock();
+            if !room.waiters.is_empty() {
+                room.empty_since = None;
+                return true;
+            }
+            let since = *room.empty_since.get_or_insert(now);
+            let keep = now.duration_since(since) < self.limits.linger;
+            if !keep {
+                freed += room.ring.bytes();
+            }
+            keep
+        });
+        state.bytes -= freed;
+        if state.rooms.len() < before {
+            let State { rooms, oldest, .. } = &mut *state;
+            oldest.retain(|(cell, _)| rooms.contains_key(&cell.room));
+            rooms.shrink_to(before / 2);
+        }
+    }
+
+    /// Bytes of frames in all rings.
+    pub fn ring_bytes(&self) -> usize {
+        self.lock().bytes
+    }
+
+    /// Rooms held, and subscriptions to them.
+    pub fn population(&self) -> (usize, usize) {
+        let state = self.lock();
+        (state.rooms.len(), state.rooms.values().map(|cell| cell.lock().waiters.len()).sum())
+    }
+}

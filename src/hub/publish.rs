@@ -1,0 +1,114 @@
+//! Publishing one read of the tail: encode what someone listens to, append, raise the number, wake.
+
+use std::collections::hash_map::Entry as MapEntry;
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, MutexGuard};
+
+use bytes::BytesMut;
+
+use crate::cursor::OpenSet;
+use crate::event::{self, CursorText, Row, RowBody};
+use crate::room::Room;
+
+use super::{Entry, Hub, Phase, Position, Ring, RoomCell, Segment, State};
+
+/// One read on its way into the rings. The hub is locked meanwhile, so that nobody joins between two of its events.
+pub struct Publication<'a> {
+    state: MutexGuard<'a, State>,
+    epoch: i64,
+    number: u64,
+    drafts: HashMap<Room, Draft>,
+}
+
+/// What one read brings to one room.
+struct Draft {
+    cell: Arc<RoomCell>,
+    bytes: BytesMut,
+    entries: Vec<Entry>,
+    /// A row came without its contents, so the ring has to begin anew behind this read.
+    incomplete: bool,
+}
+
+impl Hub {
+    /// Takes the rows of one read: `fill` calls [`Publication::deliver`] for each in delivery order and returns the
+    /// tail's open set at the end of the read. Does nothing before [`Hub::restart`] or after [`Hub::close`].
+    pub fn publish(&self, fill: impl FnOnce(&mut Publication<'_>) -> OpenSet) {
+        let state = self.lock();
+        let Phase::Following { epoch, present } = &state.phase else { return };
+        let (epoch, number) = (*epoch, present.number);
+        let mut publication = Publication { state, epoch, number, drafts: HashMap::new() };
+        let open = fill(&mut publication);
+        let Publication { mut state, number, drafts, .. } = publication;
+        let present = Position { number, open: Arc::new(open) };
+        let dirty = drafts.into_values().map(|draft| self.append(&mut state, draft, &present)).collect::<Vec<_>>();
+        state.phase = Phase::Following { epoch, present };
+        self.bound_total(&mut state);
+        self.published.store(number, Ordering::Release);
+        drop(state);
+        dirty.iter().for_each(|cell| cell.wake());
+    }
+
+    fn append(&self, state: &mut State, draft: Draft, present: &Position) -> Arc<RoomCell> {
+        let Draft { cell, bytes, entries, incomplete } = draft;
+        let mut room = cell.lock();
+        if incomplete {
+            state.bytes -= room.ring.bytes();
+            room.ring = Ring::new(present.clone());
+        } else {
+            let segment = Segment { entries, bytes: bytes.freeze() };
+            state.oldest.push_back((cell.clone(), segment.last_number()));
+            state.bytes += segment.bytes.len();
+            state.bytes -= room.ring.push(segment, self.limits.ring);
+        }
+        drop(room);
+        cell
+    }
+
+    /// Drops the oldest events of all rooms until the bound over all of them holds.
+    fn bound_total(&self, state: &mut State) {
+        while state.bytes > self.limits.total_bytes || state.oldest.len() > MAX_SEGMENTS {
+            let Some((cell, number)) = state.oldest.pop_front() else { return };
+            let mut room = cell.lock();
+            if room.ring.holds(number) {
+                state.bytes -= room.ring.drop_oldest();
+            }
+        }
+    }
+}
+
+/// Segments over all rooms: each costs some hundred bytes beside its frames.
+const MAX_SEGMENTS: usize = 1 << 20;
+
+impl Publication<'_> {
+    /// The next row in delivery order; `open` is the tail's open set after it.
+    pub fn deliver(&mut self, row: &Row, open: &OpenSet) {
+        self.number += 1;
+        let Some(room) = &row.room else { return };
+        let draft = match self.drafts.entry(room.clone()) {
+            MapEntry::Occupied(occupied) => occupied.into_mut(),
+            MapEntry::Vacant(vacant) => match self.state.rooms.get(room) {
+                Some(cell) => vacant.insert(Draft::new(cell.clone())),
+                None => return,
+            },
+        };
+        draft.incomplete |= row.body == RowBody::NotRead;
+        if !draft.incomplete {
+            draft.add(self.epoch, self.number, row, room, open);
+        }
+    }
+}
+
+impl Draft {
+    fn new(cell: Arc<RoomCell>) -> Self {
+        Self { cell, bytes: BytesMut::new(), entries: Vec::new(), incomplete: false }
+    }
+
+    fn add(&mut self, epoch: i64, number: u64, row: &Row, room: &Room, open: &OpenSet) {
+        let json = event::write_frame(&mut self.bytes, CursorText { epoch, open }, |out| {
+            event::write_json(out, row.id, room, &row.body);
+        });
+        let frame_end = self.bytes.len();
+        self.entries.push(Entry { number, id: row.id, json, frame_end, open_after: Arc::new(open.clone()) });
+    }
+}
