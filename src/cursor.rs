@@ -54,11 +54,24 @@ pub enum Resume {
 #[error("neither a cursor nor a row's id")]
 pub struct InvalidCursor;
 
+/// A cursor's text, rendered without building a [`Cursor`].
+#[derive(Clone, Copy, Debug)]
+pub struct CursorText<'a> {
+    pub epoch: i64,
+    pub open: &'a OpenSet,
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        CursorText { epoch: self.epoch, open: &self.open }.fmt(f)
+    }
+}
+
 /// Renders the cursor's text, at most [`MAX_TEXT_BYTES`] long.
 ///
 /// Past [`MAX_TEXT_RANGES`] gaps (fewer where distances have more than ten digits) those with the fewest ids between
 /// them are joined: the text then stands for a larger open set, which can repeat a row but never lose one.
-impl fmt::Display for Cursor {
+impl fmt::Display for CursorText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (high, gaps) = (self.open.high(), self.open.gaps());
         write!(f, "{}.{high}", self.epoch)?;

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use crate::cursor::{Cursor, OpenSet};
+use crate::cursor::{CursorText, OpenSet};
 use crate::room::Room;
 
 /// A row as the tail or a replay read it.
@@ -59,19 +59,6 @@ pub fn write_frame(
     let end = out.len();
     out.put_slice(b"\n\n");
     start..end
-}
-
-/// An epoch and an open set, shown as a cursor's text without building a [`Cursor`].
-#[derive(Clone, Copy)]
-pub struct CursorText<'a> {
-    pub epoch: i64,
-    pub open: &'a OpenSet,
-}
-
-impl fmt::Display for CursorText<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Cursor::write_text(f, self.epoch, self.open)
-    }
 }
 
 /// One event of one subscriber that is not in step with the tail: the shared JSON and a position of its own.

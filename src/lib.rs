@@ -2,5 +2,8 @@
 
 pub mod cursor;
 pub mod event;
+pub mod feed;
+pub mod hub;
+pub mod pg;
 pub mod room;
 pub mod tail;

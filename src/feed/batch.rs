@@ -2,8 +2,8 @@
 
 use bytes::{Bytes, BytesMut};
 
-use crate::cursor::{Cursor, OpenSet};
-use crate::event::{self, CursorText, OwnEvent};
+use crate::cursor::{Cursor, CursorText, OpenSet};
+use crate::event::{self, OwnEvent};
 use crate::hub::Piece;
 
 /// One or more events, oldest first.

@@ -8,7 +8,6 @@
 mod batch;
 mod replay;
 
-use std::future::Future;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
@@ -191,18 +190,14 @@ impl Feed {
         if self.start.is_some() {
             return None;
         }
-        let idle = matches!(self.stage, Stage::Following { .. })
-            && matches!(self.subscriber.pull(self.number), Pull::Nothing);
-        // Only now: what the tail delivered up to here, it delivered to other rooms.
-        let present = match (idle, self.subscriber.join()) {
-            (true, Joined::At { epoch, present, .. }) if epoch == self.epoch => Some(present),
-            _ => None,
-        };
-        let nothing_between = matches!(self.subscriber.pull(self.number), Pull::Nothing);
-        let open = match present {
-            Some(present) if nothing_between => self.open.set().intersection(&present.open),
-            _ => self.open.set().clone(),
-        };
+        let mut open = self.open.set().clone();
+        // What the tail delivered up to the present without anything in these rooms, it delivered to others.
+        if let (Stage::Following { .. }, Joined::At { epoch, present, .. }) = (&self.stage, self.subscriber.join())
+            && epoch == self.epoch
+            && matches!(self.subscriber.pull(self.number), Pull::Nothing)
+        {
+            open = open.intersection(&present.open);
+        }
         Some(Cursor { epoch: self.epoch, open })
     }
 
@@ -301,7 +296,10 @@ impl Feed {
 
     /// Goes on from `open`: from the ring where it reaches back far enough, else through a replay.
     fn resume(&mut self, open: OpenSet, at: At) -> Option<Step> {
-        let from = at.anchor.clone();
+        let from = match open.is_subset(&at.present.open) {
+            true => at.present.clone(),
+            false => self.subscriber.latest_position(&open, &at.anchor).unwrap_or_else(|| at.anchor.clone()),
+        };
         self.follow_after_replay(open, from, at)
     }
 

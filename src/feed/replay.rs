@@ -14,11 +14,11 @@ use futures_util::future::{BoxFuture, Shared};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use crate::cursor::{IdRange, OpenSet};
-use crate::event::{self, CursorText, Row};
+use crate::cursor::{CursorText, IdRange, OpenSet};
+use crate::event::{self, Row};
 use crate::hub::{Entry, Segment};
 use crate::pg::PgError;
-use crate::pg::store::Store;
+use crate::pg::store::{self, Store};
 use crate::room::Room;
 
 /// What one page of a replay is to cover.
@@ -42,6 +42,52 @@ pub struct Page {
     pub cut: bool,
 }
 
+/// The table as replays read it. The database's own is [`Store`]; a model of the seam is another.
+pub trait Table: Send + Sync {
+    /// See [`Store::replay`].
+    fn replay<'a>(
+        &'a self,
+        rooms: &'a [Room],
+        ranges: &'a [IdRange],
+        max_rows: usize,
+    ) -> BoxFuture<'a, Result<store::Page, PgError>>;
+
+    /// See [`Store::nth_newest`].
+    fn nth_newest<'a>(
+        &'a self,
+        rooms: &'a [Room],
+        ranges: &'a [IdRange],
+        count: usize,
+    ) -> BoxFuture<'a, Result<Option<i64>, PgError>>;
+
+    /// See [`Store::ceiling`].
+    fn ceiling(&self) -> BoxFuture<'_, Result<i64, PgError>>;
+}
+
+impl Table for Store {
+    fn replay<'a>(
+        &'a self,
+        rooms: &'a [Room],
+        ranges: &'a [IdRange],
+        max_rows: usize,
+    ) -> BoxFuture<'a, Result<store::Page, PgError>> {
+        self.replay(rooms, ranges, max_rows).boxed()
+    }
+
+    fn nth_newest<'a>(
+        &'a self,
+        rooms: &'a [Room],
+        ranges: &'a [IdRange],
+        count: usize,
+    ) -> BoxFuture<'a, Result<Option<i64>, PgError>> {
+        self.nth_newest(rooms, ranges, count).boxed()
+    }
+
+    fn ceiling(&self) -> BoxFuture<'_, Result<i64, PgError>> {
+        self.ceiling().boxed()
+    }
+}
+
 /// A replay's read failed; the database's words are in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failed;
@@ -50,7 +96,7 @@ type Pending = Shared<BoxFuture<'static, Result<Page, Failed>>>;
 
 /// The replays of one source.
 pub struct Replays {
-    store: Arc<Store>,
+    table: Arc<dyn Table>,
     /// How many read at a time.
     permits: Semaphore,
     pending: Mutex<HashMap<Request, (Pending, Instant)>>,
@@ -64,9 +110,9 @@ const SHARE_FOR: Duration = Duration::from_millis(50);
 
 impl Replays {
     /// At most `at_once` reads at a time.
-    pub fn new(store: Arc<Store>, at_once: usize) -> Arc<Self> {
+    pub fn new(table: Arc<dyn Table>, at_once: usize) -> Arc<Self> {
         Arc::new(Self {
-            store,
+            table,
             permits: Semaphore::new(at_once),
             pending: Mutex::new(HashMap::new()),
             queries: AtomicU64::new(0),
@@ -99,13 +145,13 @@ impl Replays {
     ) -> Result<Option<i64>, Failed> {
         let _permit = self.permit().await;
         self.queries.fetch_add(1, Ordering::Relaxed);
-        self.store.nth_newest(rooms, ranges, count).await.map_err(|error| failed(&error))
+        self.table.nth_newest(rooms, ranges, count).await.map_err(|error| failed(&error))
     }
 
     /// See [`Store::ceiling`].
     pub async fn ceiling(&self) -> Result<i64, Failed> {
         let _permit = self.permit().await;
-        self.store.ceiling().await.map_err(|error| failed(&error))
+        self.table.ceiling().await.map_err(|error| failed(&error))
     }
 
     /// Reads so far, and pages given to subscribers.
@@ -121,7 +167,7 @@ impl Replays {
         let _permit = self.permit().await;
         self.queries.fetch_add(1, Ordering::Relaxed);
         let ranges = request.wanted.difference(&request.base);
-        let page = self.store.replay(&request.rooms, &ranges, request.max_rows).await;
+        let page = self.table.replay(&request.rooms, &ranges, request.max_rows).await;
         let page = page.map_err(|error| failed(&error))?;
         Ok(Page { segment: encode(request, &page.rows).map(Arc::new), cut: page.cut })
     }

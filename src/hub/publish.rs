@@ -7,8 +7,8 @@ use std::sync::{Arc, MutexGuard};
 
 use bytes::BytesMut;
 
-use crate::cursor::OpenSet;
-use crate::event::{self, CursorText, Row, RowBody};
+use crate::cursor::{CursorText, OpenSet};
+use crate::event::{self, Row, RowBody};
 use crate::room::Room;
 
 use super::{Entry, Hub, Phase, Position, Ring, RoomCell, Segment, State};

@@ -145,6 +145,16 @@ impl Ring {
         }
     }
 
+    /// The latest position of the ring that `fits`, a test that holds up to some delivery and for none after it;
+    /// `None` if it fits at none.
+    pub fn latest(&self, fits: impl Fn(&OpenSet) -> bool) -> Option<Position> {
+        let is_fit = |entry: &Entry| fits(&entry.open_after);
+        let after = self.segments.partition_point(|segment| segment.entries.first().is_some_and(is_fit));
+        let segment = self.segments.get(after.checked_sub(1)?)?;
+        let entry = &segment.entries[segment.entries.partition_point(is_fit).checked_sub(1)?];
+        Some(Position { number: entry.number, open: entry.open_after.clone() })
+    }
+
     /// The runs of entries with delivery numbers in `(after, up_to]`, oldest first.
     pub fn between(&self, after: u64, up_to: u64) -> impl Iterator<Item = (&Arc<Segment>, Range<usize>)> {
         let first = self.segments.partition_point(|segment| segment.last_number() <= after);
@@ -227,6 +237,19 @@ mod tests {
         }
         anchors.dedup();
         assert!(anchors.len() <= 12, "{anchors:?}");
+    }
+
+    #[test]
+    fn the_latest_position_that_fits_is_found() {
+        let mut ring = Ring::new(position(0));
+        for numbers in [1..4, 4..5, 5..8, 9..12] {
+            ring.push(segment(numbers), RingLimits { events: 100, bytes: 1000 });
+        }
+        for seen in 1..=11 {
+            let found = ring.latest(|open| open.high() <= seen).unwrap();
+            assert_eq!(found.open.high(), if seen == 8 { 7 } else { seen });
+        }
+        assert!(ring.latest(|open| open.high() < 1).is_none());
     }
 
     #[test]

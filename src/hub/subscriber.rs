@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use crate::cursor::OpenSet;
 use crate::room::Room;
 
 use super::{Hub, Phase, Position, Ring, RoomCell, RoomState, Segment};
@@ -90,6 +91,15 @@ impl Subscriber {
                 Joined::At { epoch: *epoch, present: present.clone(), anchor }
             }
         }
+    }
+
+    /// The latest position within the rings at which all of `open` was still open to the tail, not before `anchor`: one
+    /// who has seen the rest can follow from there without a replay.
+    pub fn latest_position(&self, open: &OpenSet, anchor: &Position) -> Option<Position> {
+        let latest = self.places.iter().filter_map(|place| {
+            place.cell.lock().ring.latest(|tails| open.is_subset(tails))
+        });
+        latest.max_by_key(|position| position.number).filter(|position| position.number >= anchor.number)
     }
 
     /// The events after delivery `after` that are published, about [`PULL_BYTES`] at most.
@@ -196,7 +206,7 @@ impl Piece {
 impl Position {
     /// Before the tail's first read: nothing is known, and [`Hub::restart`] replaces it.
     fn unknown() -> Self {
-        Self { number: 0, open: Arc::new(crate::cursor::OpenSet::above(0)) }
+        Self { number: 0, open: Arc::new(OpenSet::above(0)) }
     }
 }
 
