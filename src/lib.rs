@@ -2,5 +2,6 @@
 
 pub mod cursor;
 pub mod event;
+pub mod pg;
 pub mod room;
 pub mod tail;
