@@ -20,6 +20,6 @@ create table rowcast.positions (
     high          bigint not null,
     gap_lows      bigint[] not null,
     gap_highs     bigint[] not null,
-    sequence_last bigint not null,
+    highest_drawn bigint not null,
     saved_at      timestamptz not null default now()
 );

@@ -1,6 +1,6 @@
 -- Saves a tail's position, unabridged. Any relay's position, however old, is true; an older epoch's is not kept.
---   $1 source, $2 epoch, $3 high, $4 and $5 lows and highs of the gaps, $6 the id sequence's last value
-insert into rowcast.positions as saved (source, epoch, high, gap_lows, gap_highs, sequence_last, saved_at)
+--   $1 source, $2 epoch, $3 high, $4 and $5 lows and highs of the gaps, $6 the highest closed id that was drawn
+insert into rowcast.positions (source, epoch, high, gap_lows, gap_highs, highest_drawn, saved_at)
 select s.name, $2::bigint, $3::bigint, $4::bigint[], $5::bigint[], $6::bigint, now()
   from rowcast.sources s
  where s.name = $1 and s.epoch = $2
@@ -9,6 +9,5 @@ select s.name, $2::bigint, $3::bigint, $4::bigint[], $5::bigint[], $6::bigint, n
        high = excluded.high,
        gap_lows = excluded.gap_lows,
        gap_highs = excluded.gap_highs,
-       sequence_last = excluded.sequence_last,
+       highest_drawn = excluded.highest_drawn,
        saved_at = excluded.saved_at
- where saved.epoch <= excluded.epoch

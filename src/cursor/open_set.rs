@@ -84,6 +84,14 @@ impl OpenSet {
                 .is_some_and(|gap| gap.low <= id)
     }
 
+    /// The highest seen id at or below `id`, 0 if there is none.
+    pub fn highest_closed(&self, id: i64) -> i64 {
+        match self.gaps.get(self.first_gap_to(id)) {
+            Some(gap) if gap.low <= id => gap.low - 1,
+            _ => id.clamp(0, self.high),
+        }
+    }
+
     /// Is every id of `self` in `other`?
     pub fn is_subset(&self, other: &Self) -> bool {
         let mut outer = other.ranges().peekable();

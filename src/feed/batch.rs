@@ -1,10 +1,12 @@
 //! Events on their way to one subscriber, as the transports take them: SSE frames, or JSON texts.
 
+use std::sync::Arc;
+
 use bytes::{Bytes, BytesMut};
 
 use crate::cursor::{Cursor, CursorText, OpenSet};
 use crate::event::{self, OwnEvent};
-use crate::hub::Piece;
+use crate::hub::{Piece, Segment};
 
 /// One or more events, oldest first.
 #[derive(Debug)]
@@ -30,6 +32,22 @@ impl Batch {
     /// Of a subscriber with positions of its own.
     pub(super) fn own(epoch: i64, events: Vec<OwnEvent>) -> Self {
         Self { epoch, events: Events::Own(events) }
+    }
+
+    /// The last `count` events of some segments, and whether earlier ones were left out.
+    pub fn newest(epoch: i64, segments: Vec<Arc<Segment>>, count: usize) -> (Option<Self>, bool) {
+        let total: usize = segments.iter().map(|segment| segment.entries.len()).sum();
+        let mut skip = total.saturating_sub(count);
+        let left_out = skip > 0;
+        let mut pieces = segments.into_iter().filter_map(|segment| {
+            let start = skip.min(segment.entries.len());
+            skip -= start;
+            let run = start..segment.entries.len();
+            (!run.is_empty()).then_some(Piece { segment, run })
+        });
+        let first = pieces.next();
+        let rest = pieces.collect();
+        (first.map(|first| Self::shared(epoch, first, rest)), left_out)
     }
 
     /// How many events.

@@ -239,7 +239,7 @@ impl Feed {
 
     fn on_ceiling(&mut self, ceiling: Result<i64, Failed>) -> Result<Option<Step>, FeedError> {
         self.stage = Stage::Join;
-        let ceiling = ceiling.map_err(|Failed| FeedError::Unavailable)?;
+        let ceiling = ceiling?;
         self.checked = true;
         let high = match &self.start {
             Some(Start::After(cursor)) => cursor.open.high(),
@@ -285,7 +285,7 @@ impl Feed {
         let Stage::Locating { joined, .. } = std::mem::replace(&mut self.stage, Stage::Join) else {
             return Ok(None);
         };
-        let found = found.map_err(|Failed| FeedError::Unavailable)?;
+        let found = found?;
         let present = OpenSet::clone(&joined.present.open);
         let open = match found {
             Some(lowest) => present.union(&OpenSet::above(lowest - 1)),
@@ -331,7 +331,7 @@ impl Feed {
         let Stage::Replaying { from, present, .. } = std::mem::replace(&mut self.stage, Stage::Join) else {
             return Ok(None);
         };
-        let Page { segment, cut } = page.map_err(|Failed| FeedError::Unavailable)?;
+        let Page { segment, cut } = page?;
         let last = segment.as_ref().and_then(|segment| segment.entries.last());
         match last {
             Some(last) if cut => {

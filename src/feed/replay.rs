@@ -21,6 +21,8 @@ use crate::pg::PgError;
 use crate::pg::store::{self, Store};
 use crate::room::Room;
 
+use super::FeedError;
+
 /// What one page of a replay is to cover.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Request {
@@ -92,6 +94,12 @@ impl Table for Store {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failed;
 
+impl From<Failed> for FeedError {
+    fn from(Failed: Failed) -> Self {
+        Self::Unavailable
+    }
+}
+
 type Pending = Shared<BoxFuture<'static, Result<Page, Failed>>>;
 
 /// The replays of one source.
@@ -134,6 +142,25 @@ impl Replays {
         let page = async move { replays.read(&asked).await }.boxed().shared();
         pending.insert(request, (page.clone(), now));
         page
+    }
+
+    /// All pages of `request`, one after the other.
+    ///
+    /// # Errors
+    /// A page could not be read.
+    pub async fn all_pages(self: &Arc<Self>, mut request: Request) -> Result<Vec<Arc<Segment>>, Failed> {
+        let mut segments = Vec::new();
+        loop {
+            let Page { segment, cut } = self.page(request.clone()).await?;
+            let Some(segment) = segment else { return Ok(segments) };
+            if let Some(last) = segment.entries.last() {
+                request.wanted = OpenSet::clone(&last.open_after);
+            }
+            segments.push(segment);
+            if !cut {
+                return Ok(segments);
+            }
+        }
     }
 
     /// Where the newest `count` rows outside `open` begin: the lowest of their ids, `None` without rows.

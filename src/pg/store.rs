@@ -75,7 +75,8 @@ pub struct Page {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SavedPosition {
     pub open: OpenSet,
-    pub sequence_last: i64,
+    /// The highest closed id that had been drawn from the sequence.
+    pub highest_drawn: i64,
 }
 
 impl Store {
@@ -108,6 +109,11 @@ impl Store {
             ceiling: fill(include_str!("../../sql/ceiling.sql")),
             limits,
         }
+    }
+
+    /// The source's name.
+    pub fn source_name(&self) -> &str {
+        &self.source_name
     }
 
     /// The tail's read: what became visible in `open`, at most `max_rows`, on the tail's own session. `None`: the
@@ -213,7 +219,7 @@ impl Store {
         let (lows, highs): (Vec<i64>, Vec<i64>) = (row.try_get("gap_lows")?, row.try_get("gap_highs")?);
         let gaps = lows.into_iter().zip(highs).map(|(low, high)| IdRange { low, high });
         let open = OpenSet::new(row.try_get("high")?, gaps);
-        Ok(Some(SavedPosition { open, sequence_last: row.try_get("sequence_last")? }))
+        Ok(Some(SavedPosition { open, highest_drawn: row.try_get("highest_drawn")? }))
     }
 
     /// Saves a position, unabridged. No effect in an epoch that is over.
@@ -233,7 +239,7 @@ impl Store {
                     (&position.open.high(), Type::INT8),
                     (&lows, Type::INT8_ARRAY),
                     (&highs, Type::INT8_ARRAY),
-                    (&position.sequence_last, Type::INT8),
+                    (&position.highest_drawn, Type::INT8),
                 ],
             )
             .await?;

@@ -1,0 +1,125 @@
+//! What others see of a tail and ask of it: its state, and a read that begins after now.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+/// How a tail is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It has not caught up for the first time yet.
+    Starting,
+    Following,
+    /// The database does not answer; it tries again by itself.
+    Away { reason: String },
+    /// The source can't be read as it is now; somebody has to mend it.
+    Broken { reason: String },
+    /// The source was detached.
+    Gone,
+}
+
+/// Shared by a tail and those who look at it.
+#[derive(Debug)]
+pub struct Control {
+    /// How many reads were asked for, and the newest of them that a finished read began after.
+    wanted: watch::Sender<u64>,
+    answered: watch::Sender<u64>,
+    state: watch::Sender<State>,
+}
+
+/// How long one waits for a read: longer than the tail's own reconnect takes when the database only restarted.
+const SYNC_WITHIN: Duration = Duration::from_secs(5);
+
+/// The tail does not read at the moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotFollowing;
+
+impl Default for Control {
+    fn default() -> Self {
+        Self {
+            wanted: watch::Sender::new(0),
+            answered: watch::Sender::new(0),
+            state: watch::Sender::new(State::Starting),
+        }
+    }
+}
+
+impl Control {
+    /// The state as it is now.
+    pub fn state(&self) -> State {
+        self.state.borrow().clone()
+    }
+
+    /// Whether the tail reads.
+    pub fn is_following(&self) -> bool {
+        *self.state.borrow() == State::Following
+    }
+
+    /// Notes a state and says whether it is another one than before.
+    pub fn set_state(&self, state: State) -> bool {
+        self.state.send_if_modified(|known| {
+            let changed = *known != state;
+            *known = state;
+            changed
+        })
+    }
+
+    /// Completes when a read that began after this call has been published. Reads asked for meanwhile are one.
+    ///
+    /// # Errors
+    /// The tail does not follow, or no read came within 5 s.
+    pub async fn sync(&self) -> Result<(), NotFollowing> {
+        let mut answered = self.answered.subscribe();
+        let mut state = self.state.subscribe();
+        let mut ticket = 0;
+        self.wanted.send_modify(|wanted| {
+            *wanted += 1;
+            ticket = *wanted;
+        });
+        let synced = async {
+            tokio::select! {
+                biased;
+                done = answered.wait_for(|answered| *answered >= ticket) => done.map_err(|_| NotFollowing).map(drop),
+                _ = state.wait_for(|state| !matches!(state, State::Following | State::Starting)) => Err(NotFollowing),
+            }
+        };
+        tokio::time::timeout(SYNC_WITHIN, synced).await.unwrap_or(Err(NotFollowing))
+    }
+
+    /// For the tail: wakes it when a read is asked for.
+    pub(super) fn requests(&self) -> watch::Receiver<u64> {
+        self.wanted.subscribe()
+    }
+
+    /// For the tail: a read that began when `wanted` had this value is published.
+    pub(super) fn answer(&self, wanted: u64) {
+        self.answered.send_replace(wanted);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_read_that_began_before_the_call_does_not_answer_it() {
+        let control = Control::default();
+        control.set_state(State::Following);
+        let (earlier, mut requests) = (*control.wanted.borrow(), control.requests());
+        let mut sync = std::pin::pin!(control.sync());
+        assert!(futures_util::poll!(sync.as_mut()).is_pending());
+        control.answer(earlier);
+        assert!(futures_util::poll!(sync.as_mut()).is_pending());
+        assert!(requests.has_changed().unwrap());
+        let now = *requests.borrow_and_update();
+        control.answer(now);
+        assert_eq!(sync.await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_a_tail_that_is_away() {
+        let control = Control::default();
+        control.set_state(State::Away { reason: "no route".into() });
+        assert_eq!(control.sync().await, Err(NotFollowing));
+    }
+}
