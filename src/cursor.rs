@@ -23,7 +23,7 @@ pub struct OpenSet {
 
 impl OpenSet {
     /// Everything above `high`, no gaps. `high` below 0 counts as 0.
-    pub fn above(_high: i64) -> Self { todo!() }
+    pub fn above(high: i64) -> Self { Self { high, gaps: Vec::new() } }
     /// `gaps` in any order, overlapping or adjacent; what lies above `high` is open anyway. Brought into normal form.
     pub fn new(_high: i64, _gaps: impl IntoIterator<Item = IdRange>) -> Self { todo!() }
     /// The highest id that was seen, 0 if none.
@@ -58,4 +58,28 @@ pub enum Resume {
     Cursor(Cursor),
     /// A bare integer, zero or more: a row's id, a weak cursor.
     RowId(i64),
+}
+
+/// Stand-ins for helper `pure`'s.
+#[derive(Debug, thiserror::Error)]
+#[error("malformed cursor")]
+pub struct InvalidCursor;
+
+impl std::str::FromStr for Resume {
+    type Err = InvalidCursor;
+    fn from_str(text: &str) -> Result<Self, InvalidCursor> {
+        match text.split_once('.') {
+            None => text.parse().ok().filter(|id| *id >= 0).map(Resume::RowId).ok_or(InvalidCursor),
+            Some((epoch, high)) => Ok(Resume::Cursor(Cursor {
+                epoch: epoch.parse().map_err(|_| InvalidCursor)?,
+                open: OpenSet::above(high.parse().map_err(|_| InvalidCursor)?),
+            })),
+        }
+    }
+}
+
+impl std::fmt::Display for Cursor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.epoch, self.open.high())
+    }
 }

@@ -2,5 +2,10 @@
 
 pub mod cursor;
 pub mod event;
+pub mod feed;
+pub mod http;
+pub mod pg;
+pub mod relay;
 pub mod room;
+pub mod shutdown;
 pub mod tail;

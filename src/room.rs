@@ -28,3 +28,14 @@ pub enum RoomType {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("no value of the room column's type")]
 pub struct UnknownRoom;
+
+impl RoomType {
+    /// Stand-in for helper `pure`'s.
+    pub fn parse(&self, text: &str) -> Result<Room, UnknownRoom> {
+        match self {
+            Self::Int => text.parse::<i32>().map(|n| Room::canonical(&n.to_string())).map_err(|_| UnknownRoom),
+            _ if text.contains('\0') => Err(UnknownRoom),
+            _ => Ok(Room::canonical(text)),
+        }
+    }
+}
