@@ -65,9 +65,8 @@ pub enum Resume {
 #[error("malformed cursor")]
 pub struct InvalidCursor;
 
-impl std::str::FromStr for Resume {
-    type Err = InvalidCursor;
-    fn from_str(text: &str) -> Result<Self, InvalidCursor> {
+impl Resume {
+    pub fn parse(text: &str) -> Result<Self, InvalidCursor> {
         match text.split_once('.') {
             None => text.parse().ok().filter(|id| *id >= 0).map(Resume::RowId).ok_or(InvalidCursor),
             Some((epoch, high)) => Ok(Resume::Cursor(Cursor {

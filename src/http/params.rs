@@ -96,7 +96,7 @@ fn resume(query: &Query, headers: &HeaderMap) -> Result<Option<Resume>, ApiError
 }
 
 fn cursor(text: &str) -> Result<Resume, ApiError> {
-    text.parse().map_err(|_| invalid_cursor())
+    Resume::parse(text).map_err(|_| invalid_cursor())
 }
 
 fn invalid_cursor() -> ApiError {
