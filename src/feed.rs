@@ -76,13 +76,18 @@ impl Batch {
         text.into()
     }
     pub fn events(&self) -> impl Iterator<Item = &[u8]> {
-        self.ids.iter().map(|id| format!("{{\"id\":{id}}}").leak().as_bytes())
+        self.ids
+            .iter()
+            .map(|id| format!("{{\"id\":{id}}}").leak().as_bytes())
     }
     pub fn truncate(&mut self, n: usize) {
         self.ids.truncate(n);
     }
     pub fn cursor(&self) -> Cursor {
-        Cursor { epoch: 7, open: OpenSet::above(self.ids.last().copied().unwrap_or(0)) }
+        Cursor {
+            epoch: 7,
+            open: OpenSet::above(self.ids.last().copied().unwrap_or(0)),
+        }
     }
 }
 

@@ -57,11 +57,19 @@ impl LiveSource {
         !self.away.load(Ordering::Relaxed)
     }
     pub async fn before(&self, rooms: &[Room], below: i64, limit: usize) -> Result<(Batch, bool), FeedError> {
-        self.script.lock().unwrap().asked.push(format!("before {rooms:?} {below} {limit}"));
+        self.script
+            .lock()
+            .unwrap()
+            .asked
+            .push(format!("before {rooms:?} {below} {limit}"));
         self.older.lock().unwrap().take().ok_or(FeedError::Unavailable)
     }
     pub async fn publish(&self, room: &Room, row: &NewRow) -> Result<i64, PublishError> {
-        self.script.lock().unwrap().asked.push(format!("publish {} {:?}", room.as_str(), row));
+        self.script
+            .lock()
+            .unwrap()
+            .asked
+            .push(format!("publish {} {:?}", room.as_str(), row));
         self.published.lock().unwrap().pop_front().unwrap_or(Ok(7))
     }
     pub fn say(&self, step: Result<Step, FeedError>) {
@@ -72,6 +80,10 @@ impl LiveSource {
         }
     }
     pub fn subscribed(&self, subscription: &Subscription) {
-        self.script.lock().unwrap().asked.push(format!("{subscription:?}"));
+        self.script
+            .lock()
+            .unwrap()
+            .asked
+            .push(format!("{subscription:?}"));
     }
 }

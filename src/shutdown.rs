@@ -17,7 +17,10 @@ pub struct Drain {
 impl Drain {
     /// A drain that has not begun. When it does, everything has to be over within `grace`.
     pub fn new(grace: Duration) -> Self {
-        Self { token: CancellationToken::new(), grace }
+        Self {
+            token: CancellationToken::new(),
+            grace,
+        }
     }
 
     /// Begins the drain. Repeating it changes nothing.

@@ -18,11 +18,19 @@ pub(super) enum Format {
 /// # Errors
 /// `not_acceptable` where neither is admitted.
 pub(super) fn negotiate(headers: &HeaderMap) -> Result<Format, ApiError> {
-    let lines: Vec<_> = headers.get_all(ACCEPT).iter().map(|line| String::from_utf8_lossy(line.as_bytes())).collect();
+    let lines: Vec<_> = headers
+        .get_all(ACCEPT)
+        .iter()
+        .map(|line| String::from_utf8_lossy(line.as_bytes()))
+        .collect();
     if lines.iter().all(|line| line.trim().is_empty()) {
         return Ok(Format::Json);
     }
-    let ranges: Vec<(&str, u16)> = lines.iter().flat_map(|line| line.split(',')).filter_map(media_range).collect();
+    let ranges: Vec<(&str, u16)> = lines
+        .iter()
+        .flat_map(|line| line.split(','))
+        .filter_map(media_range)
+        .collect();
     let stream = quality(&ranges, &["text/event-stream"]);
     let json = quality(&ranges, &["application/json", "application/*", "*/*"]);
     match (stream, json) {
@@ -38,7 +46,10 @@ pub(super) fn negotiate(headers: &HeaderMap) -> Result<Format, ApiError> {
 /// The quality of the first of `names` that is listed, in thousandths; 0 where none is.
 fn quality(ranges: &[(&str, u16)], names: &[&str]) -> u16 {
     let listed = |name: &&str| {
-        let qualities = ranges.iter().filter(|(range, _)| range.eq_ignore_ascii_case(name)).map(|(_, q)| *q);
+        let qualities = ranges
+            .iter()
+            .filter(|(range, _)| range.eq_ignore_ascii_case(name))
+            .map(|(_, q)| *q);
         qualities.max()
     };
     names.iter().find_map(listed).unwrap_or(0)
@@ -48,13 +59,17 @@ fn quality(ranges: &[(&str, u16)], names: &[&str]) -> u16 {
 fn media_range(element: &str) -> Option<(&str, u16)> {
     let mut parts = element.split(';').map(str::trim);
     let range = parts.next().filter(|range| !range.is_empty())?;
-    let weight = parts.filter_map(|parameter| parameter.split_once('=')).find(|(name, _)| {
-        name.trim().eq_ignore_ascii_case("q")
-    });
+    let weight = parts
+        .filter_map(|parameter| parameter.split_once('='))
+        .find(|(name, _)| name.trim().eq_ignore_ascii_case("q"));
     let quality = match weight {
         None => 1000,
         Some((_, text)) => {
-            let value: f32 = text.trim().parse().ok().filter(|value| (0.0..=1.0).contains(value))?;
+            let value: f32 = text
+                .trim()
+                .parse()
+                .ok()
+                .filter(|value| (0.0..=1.0).contains(value))?;
             (value * 1000.0).round() as u16
         }
     };
@@ -108,7 +123,14 @@ mod tests {
 
     #[test]
     fn nothing_else_can_be_met() {
-        for accept in ["text/html", "text/*", "application/json;q=0", "text/event-stream;q=0", "image/png;q=x", ";"] {
+        for accept in [
+            "text/html",
+            "text/*",
+            "application/json;q=0",
+            "text/event-stream;q=0",
+            "image/png;q=x",
+            ";",
+        ] {
             assert_eq!(chosen(&[accept]), None, "{accept}");
         }
     }

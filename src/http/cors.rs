@@ -19,9 +19,15 @@ pub(super) fn layer(origins: &[HeaderValue]) -> Option<CorsLayer> {
     Some(
         CorsLayer::new()
             .allow_origin(AllowOrigin::list(origins.iter().cloned()))
-            .allow_credentials(AllowCredentials::predicate(move |origin, _| listed.contains(origin)))
+            .allow_credentials(AllowCredentials::predicate(move |origin, _| {
+                listed.contains(origin)
+            }))
             .allow_methods([Method::GET, Method::POST])
-            .allow_headers([HeaderName::from_static("last-event-id"), CONTENT_TYPE, AUTHORIZATION])
+            .allow_headers([
+                HeaderName::from_static("last-event-id"),
+                CONTENT_TYPE,
+                AUTHORIZATION,
+            ])
             .max_age(PREFLIGHT_AGE)
             .vary([ORIGIN]),
     )
@@ -37,7 +43,9 @@ mod tests {
 
     async fn headers(method: Method, origin: &str) -> HeaderMap {
         let listed = [HeaderValue::from_static("https://app.example.com")];
-        let router: Router = Router::new().route("/", routing::get(|| async {})).layer(layer(&listed).unwrap());
+        let router: Router = Router::new()
+            .route("/", routing::get(|| async {}))
+            .layer(layer(&listed).unwrap());
         let request = Request::builder()
             .method(method)
             .uri("/")
@@ -62,16 +70,26 @@ mod tests {
         let headers = headers(Method::OPTIONS, "https://app.example.com").await;
         assert_eq!(headers["access-control-max-age"], "7200");
         assert_eq!(headers["access-control-allow-methods"], "GET,POST");
-        assert_eq!(headers["access-control-allow-headers"], "last-event-id,content-type,authorization");
+        assert_eq!(
+            headers["access-control-allow-headers"],
+            "last-event-id,content-type,authorization"
+        );
     }
 
     #[tokio::test]
     async fn other_origins_get_neither_permission_nor_credentials() {
         for method in [Method::GET, Method::OPTIONS] {
-            for origin in ["https://app.example.com.evil.org", "http://app.example.com", "null"] {
+            for origin in [
+                "https://app.example.com.evil.org",
+                "http://app.example.com",
+                "null",
+            ] {
                 let headers = headers(method.clone(), origin).await;
                 assert!(!headers.contains_key("access-control-allow-origin"), "{origin}");
-                assert!(!headers.contains_key("access-control-allow-credentials"), "{origin}");
+                assert!(
+                    !headers.contains_key("access-control-allow-credentials"),
+                    "{origin}"
+                );
             }
         }
     }

@@ -92,7 +92,11 @@ pub struct ApiError {
 impl ApiError {
     /// `detail` is shown to clients: it must say nothing that the database said.
     pub fn new(code: ErrorCode, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, detail: detail.into(), cursor: None }
+        Self {
+            code,
+            detail: detail.into(),
+            cursor: None,
+        }
     }
 
     /// A parameter that can't be used, and why.
@@ -104,7 +108,11 @@ impl ApiError {
     /// the reset codes.
     pub fn reset(code: ErrorCode, cursor: Cursor) -> Self {
         let detail = "The events after this cursor are not known. Fetch afresh, then go on from `cursor`.";
-        Self { code, detail: detail.into(), cursor: Some(cursor) }
+        Self {
+            code,
+            detail: detail.into(),
+            cursor: Some(cursor),
+        }
     }
 
     /// The relay ends and takes no new requests.
@@ -132,23 +140,37 @@ impl From<FeedError> for ApiError {
 
 impl From<UnknownRoom> for ApiError {
     fn from(_: UnknownRoom) -> Self {
-        Self::new(ErrorCode::UnknownRoom, "No row can be in this room: its column can't hold such a value.")
+        Self::new(
+            ErrorCode::UnknownRoom,
+            "No row can be in this room: its column can't hold such a value.",
+        )
     }
 }
 
 impl From<PublishError> for ApiError {
     fn from(error: PublishError) -> Self {
         let (code, detail) = match error {
-            PublishError::WrongRoom => (ErrorCode::InvalidRow, "The body names another room than the path."),
-            PublishError::UnknownColumn(_) => (ErrorCode::InvalidRow, "The table lacks a column that the body names."),
-            PublishError::Rejected(_) => {
-                (ErrorCode::InvalidRow, "A value has the wrong type, or a constraint of the table does not admit the row.")
-            }
-            PublishError::Duplicate(_) => (ErrorCode::Duplicate, "A unique constraint has such a row already."),
+            PublishError::WrongRoom => (
+                ErrorCode::InvalidRow,
+                "The body names another room than the path.",
+            ),
+            PublishError::UnknownColumn(_) => (
+                ErrorCode::InvalidRow,
+                "The table lacks a column that the body names.",
+            ),
+            PublishError::Rejected(_) => (
+                ErrorCode::InvalidRow,
+                "A value has the wrong type, or a constraint of the table does not admit the row.",
+            ),
+            PublishError::Duplicate(_) => (
+                ErrorCode::Duplicate,
+                "A unique constraint has such a row already.",
+            ),
             PublishError::Forbidden(_) => (ErrorCode::Forbidden, "The relay's role may not insert this row."),
-            PublishError::Unavailable(_) => {
-                (ErrorCode::DatabaseUnavailable, "The database can't take the row now. Whether it did is not known.")
-            }
+            PublishError::Unavailable(_) => (
+                ErrorCode::DatabaseUnavailable,
+                "The database can't take the row now. Whether it did is not known.",
+            ),
             PublishError::Failed(_) => (ErrorCode::Internal, "The row could not be inserted."),
         };
         Self::new(code, detail)

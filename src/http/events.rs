@@ -35,7 +35,10 @@ impl Target {
     pub(super) fn read(shared: &Shared, path: PathResult) -> Result<Self, ApiError> {
         let path = path.map_err(|_| ApiError::parameter("The path is not UTF-8 after percent-decoding."))?;
         let mut names: HashMap<&str, &str> = path.iter().collect();
-        let source = shared.relay.source(names.remove("source")).ok_or_else(unknown_source)?;
+        let source = shared
+            .relay
+            .source(names.remove("source"))
+            .ok_or_else(unknown_source)?;
         let room = names.remove("room").map(str::to_owned);
         room.as_deref().map_or(Ok(()), check_room)?;
         Ok(Self { source, room })
@@ -54,12 +57,16 @@ pub(super) async fn subscribe(
     let format = negotiate(&headers)?;
     let mut params = Params::parse(query.as_deref(), &headers)?;
     if params.before.is_some() && (format == Format::EventStream || params.wait.is_some()) {
-        return Err(ApiError::parameter("`before` scrolls back: only a plain poll can do that."));
+        return Err(ApiError::parameter(
+            "`before` scrolls back: only a plain poll can do that.",
+        ));
     }
     if method == Method::HEAD {
         params.wait = None;
     }
-    let names = target.room.map_or_else(|| several(&params.rooms), |room| Ok(vec![room]))?;
+    let names = target
+        .room
+        .map_or_else(|| several(&params.rooms), |room| Ok(vec![room]))?;
     let rooms = parse_rooms(target.source.definition().room_type, &names)?;
     match format {
         Format::EventStream => Ok(stream(&shared, target.source, subscription(rooms, &params, 0))),
@@ -72,7 +79,12 @@ fn stream(shared: &Shared, source: Arc<LiveSource>, subscription: Subscription) 
     let mut feed = Feed::new(source, subscription);
     let settings = &shared.settings;
     let steps = move |cx: &mut std::task::Context<'_>| feed.poll_step(cx);
-    sse::response(sse::EventStream::new(steps, settings.heartbeat, settings.retry, &shared.drain))
+    sse::response(sse::EventStream::new(
+        steps,
+        settings.heartbeat,
+        settings.retry,
+        &shared.drain,
+    ))
 }
 
 /// The JSON answer that the parameters ask for.
@@ -97,9 +109,21 @@ async fn answer(
 /// a cursor nor `last`.
 fn subscription(rooms: Vec<Room>, params: &Params, default_last: usize) -> Subscription {
     match &params.resume {
-        Some(Resume::Cursor(cursor)) => Subscription { rooms, start: Start::After(cursor.clone()), last: 0 },
-        Some(Resume::RowId(id)) => Subscription { rooms, start: Start::AfterRow(*id), last: 0 },
-        None => Subscription { rooms, start: Start::Now, last: params.last.unwrap_or(default_last) },
+        Some(Resume::Cursor(cursor)) => Subscription {
+            rooms,
+            start: Start::After(cursor.clone()),
+            last: 0,
+        },
+        Some(Resume::RowId(id)) => Subscription {
+            rooms,
+            start: Start::AfterRow(*id),
+            last: 0,
+        },
+        None => Subscription {
+            rooms,
+            start: Start::Now,
+            last: params.last.unwrap_or(default_last),
+        },
     }
 }
 

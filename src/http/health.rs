@@ -25,7 +25,10 @@ pub(super) async fn ready(State(shared): State<Arc<Shared>>) -> Response {
     if reasons.is_empty() {
         answer(StatusCode::OK, json!({"status": "ready"}))
     } else {
-        answer(StatusCode::SERVICE_UNAVAILABLE, json!({"status": "not_ready", "reasons": reasons}))
+        answer(
+            StatusCode::SERVICE_UNAVAILABLE,
+            json!({"status": "not_ready", "reasons": reasons}),
+        )
     }
 }
 

@@ -22,13 +22,13 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::header::{ACCEPT, CONNECTION, VARY};
 use axum::http::{HeaderValue, Version};
 use axum::middleware::{Next, from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
-use axum::Router;
 use futures_util::FutureExt;
 use tower_http::compression::CompressionLayer;
 
@@ -83,7 +83,11 @@ pub fn router(relay: Arc<Relay>, settings: HttpSettings, drain: Drain) -> Router
     let base = settings.base_path.trim_matches('/').to_owned();
     let cors = cors::layer(&settings.allow_origins);
     let extra = settings.extra.clone();
-    let shared = Arc::new(Shared { relay, settings, drain });
+    let shared = Arc::new(Shared {
+        relay,
+        settings,
+        drain,
+    });
 
     let health: Router<Arc<Shared>> = Router::new()
         .route("/health/live", with_problems(get(health::live)))
@@ -129,7 +133,10 @@ async fn not_found() -> ApiError {
 }
 
 async fn method_not_allowed() -> ApiError {
-    ApiError::new(ErrorCode::MethodNotAllowed, "This path does not have this method; `Allow` lists those it has.")
+    ApiError::new(
+        ErrorCode::MethodNotAllowed,
+        "This path does not have this method; `Allow` lists those it has.",
+    )
 }
 
 async fn vary_by_accept(mut response: Response) -> Response {
@@ -146,7 +153,9 @@ async fn refuse_while_draining(State(drain): State<Drain>, request: Request, nex
     let closes = request.version() <= Version::HTTP_11;
     let mut response = ApiError::shutting_down().into_response();
     if closes {
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        response
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
 }

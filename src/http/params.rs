@@ -47,12 +47,18 @@ impl Params {
             resume: resume(&query, headers)?,
             last: query.number("last", 0, 1000)?.map(|n| n as usize),
             before: query.number("before", 0, i64::MAX)?,
-            limit: query.number("limit", 1, 1000)?.map_or(DEFAULT_LIMIT, |n| n as usize),
-            wait: query.number("wait", 1, 60)?.map(|n| Duration::from_secs(n as u64)),
+            limit: query
+                .number("limit", 1, 1000)?
+                .map_or(DEFAULT_LIMIT, |n| n as usize),
+            wait: query
+                .number("wait", 1, 60)?
+                .map(|n| Duration::from_secs(n as u64)),
             rooms: query.all("room").map(str::to_owned).collect(),
         };
         if params.before.is_some() && params.resume.is_some() {
-            return Err(ApiError::parameter("`before` scrolls back: it can't be combined with a cursor."));
+            return Err(ApiError::parameter(
+                "`before` scrolls back: it can't be combined with a cursor.",
+            ));
         }
         Ok(params)
     }
@@ -100,14 +106,26 @@ fn cursor(text: &str) -> Result<Resume, ApiError> {
 }
 
 fn invalid_cursor() -> ApiError {
-    ApiError::new(ErrorCode::InvalidCursor, "The cursor is not one that this relay gives out, nor a row's id.")
+    ApiError::new(
+        ErrorCode::InvalidCursor,
+        "The cursor is not one that this relay gives out, nor a row's id.",
+    )
 }
 
 /// The known names and their values, percent-decoded, in the order given.
 struct Query(Vec<(&'static str, String)>);
 
-const KNOWN: [&str; 9] =
-    ["room", "after", "last_event_id", "lastEventId", "lastEventID", "last", "before", "limit", "wait"];
+const KNOWN: [&str; 9] = [
+    "room",
+    "after",
+    "last_event_id",
+    "lastEventId",
+    "lastEventID",
+    "last",
+    "before",
+    "limit",
+    "wait",
+];
 
 impl Query {
     /// Splits an `application/x-www-form-urlencoded` query (WHATWG URL, 5.1), but refuses a known parameter's value
@@ -117,16 +135,22 @@ impl Query {
         for pair in query.split('&') {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let name = decode(name);
-            let Some(name) = KNOWN.into_iter().find(|known| name.as_deref() == Some(known)) else { continue };
-            let value = decode(value)
-                .ok_or_else(|| ApiError::parameter(format!("`{name}` is not UTF-8 after percent-decoding.")))?;
+            let Some(name) = KNOWN.into_iter().find(|known| name.as_deref() == Some(known)) else {
+                continue;
+            };
+            let value = decode(value).ok_or_else(|| {
+                ApiError::parameter(format!("`{name}` is not UTF-8 after percent-decoding."))
+            })?;
             pairs.push((name, value));
         }
         Ok(Self(pairs))
     }
 
     fn all(&self, name: &str) -> impl Iterator<Item = &str> {
-        self.0.iter().filter(move |(known, _)| *known == name).map(|(_, value)| value.as_str())
+        self.0
+            .iter()
+            .filter(move |(known, _)| *known == name)
+            .map(|(_, value)| value.as_str())
     }
 
     fn one(&self, name: &str) -> Result<Option<&str>, ApiError> {
@@ -140,11 +164,15 @@ impl Query {
 
     /// A whole number in decimal digits, from `least` to `most`.
     fn number(&self, name: &str, least: i64, most: i64) -> Result<Option<i64>, ApiError> {
-        let Some(text) = self.one(name)? else { return Ok(None) };
+        let Some(text) = self.one(name)? else {
+            return Ok(None);
+        };
         let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         match text.parse() {
             Ok(number) if digits && (least..=most).contains(&number) => Ok(Some(number)),
-            _ => Err(ApiError::parameter(format!("`{name}` is not a whole number from {least} to {most}."))),
+            _ => Err(ApiError::parameter(format!(
+                "`{name}` is not a whole number from {least} to {most}."
+            ))),
         }
     }
 }
@@ -152,7 +180,10 @@ impl Query {
 /// Decodes one name or value; `None` where the bytes are not UTF-8.
 fn decode(text: &str) -> Option<String> {
     let spaced = text.replace('+', " ");
-    percent_decode_str(&spaced).decode_utf8().ok().map(|text| text.into_owned())
+    percent_decode_str(&spaced)
+        .decode_utf8()
+        .ok()
+        .map(|text| text.into_owned())
 }
 
 #[cfg(test)]
@@ -174,8 +205,14 @@ mod tests {
 
     #[test]
     fn defaults_and_unknown_parameters() {
-        let expected =
-            Params { resume: None, last: None, before: None, limit: 100, wait: None, rooms: Vec::new() };
+        let expected = Params {
+            resume: None,
+            last: None,
+            before: None,
+            limit: 100,
+            wait: None,
+            rooms: Vec::new(),
+        };
         assert_eq!(parse("").unwrap(), expected);
         assert_eq!(parse("&&=&_=17&unknown=%FF&%FF=1&LIMIT=x").unwrap(), expected);
     }
@@ -183,11 +220,31 @@ mod tests {
     #[test]
     fn numbers_have_ranges() {
         let params = parse("last=0&limit=1000&wait=60").unwrap();
-        assert_eq!((params.last, params.limit, params.wait), (Some(0), 1000, Some(Duration::from_secs(60))));
-        assert_eq!(parse("before=9223372036854775807").unwrap().before, Some(i64::MAX));
+        assert_eq!(
+            (params.last, params.limit, params.wait),
+            (Some(0), 1000, Some(Duration::from_secs(60)))
+        );
+        assert_eq!(
+            parse("before=9223372036854775807").unwrap().before,
+            Some(i64::MAX)
+        );
         for bad in [
-            "last=1001", "last=-1", "last=", "last=1e2", "limit=0", "limit=1001", "limit=%20", "limit", "wait=0",
-            "wait=61", "wait=1.5", "wait=+1", "wait=10s", "before=-1", "before=9223372036854775808", "before=x",
+            "last=1001",
+            "last=-1",
+            "last=",
+            "last=1e2",
+            "limit=0",
+            "limit=1001",
+            "limit=%20",
+            "limit",
+            "wait=0",
+            "wait=61",
+            "wait=1.5",
+            "wait=+1",
+            "wait=10s",
+            "before=-1",
+            "before=9223372036854775808",
+            "before=x",
             "limit=99999999999999999999999",
         ] {
             assert_eq!(parse(bad), Err(ErrorCode::InvalidParameter), "{bad}");
@@ -196,7 +253,13 @@ mod tests {
 
     #[test]
     fn a_single_valued_parameter_is_given_once() {
-        for bad in ["last=1&last=1", "limit=1&limit=2", "wait=1&wait=2", "after=1&after=1", "before=1&before=1"] {
+        for bad in [
+            "last=1&last=1",
+            "limit=1&limit=2",
+            "wait=1&wait=2",
+            "after=1&after=1",
+            "before=1&before=1",
+        ] {
             assert_eq!(parse(bad), Err(ErrorCode::InvalidParameter), "{bad}");
         }
         assert_eq!(parse("room=b&room=a&room=b").unwrap().rooms, ["b", "a", "b"]);
@@ -205,18 +268,38 @@ mod tests {
     #[test]
     fn the_header_wins_then_polyfills_then_after() {
         let id = |id| Some(Resume::RowId(id));
-        assert_eq!(with_header("after=1&lastEventId=2", &[b"3"]).unwrap().resume, id(3));
-        assert_eq!(with_header("after=1&lastEventId=2", &[b""]).unwrap().resume, id(2));
+        assert_eq!(
+            with_header("after=1&lastEventId=2", &[b"3"]).unwrap().resume,
+            id(3)
+        );
+        assert_eq!(
+            with_header("after=1&lastEventId=2", &[b""]).unwrap().resume,
+            id(2)
+        );
         for name in ["last_event_id", "lastEventId", "lastEventID"] {
-            assert_eq!(parse(&format!("after=1&{name}=2")).unwrap().resume, id(2), "{name}");
-            assert_eq!(parse(&format!("{name}=&after=1")).unwrap().resume, id(1), "{name}");
+            assert_eq!(
+                parse(&format!("after=1&{name}=2")).unwrap().resume,
+                id(2),
+                "{name}"
+            );
+            assert_eq!(
+                parse(&format!("{name}=&after=1")).unwrap().resume,
+                id(1),
+                "{name}"
+            );
             assert_eq!(parse(&format!("{name}=")).unwrap().resume, None, "{name}");
         }
     }
 
     #[test]
     fn a_malformed_cursor_is_refused_wherever_it_stands() {
-        for bad in ["after=", "after=-1", "after=x", "lastEventId=1.x", "after=1&lastEventID=%20"] {
+        for bad in [
+            "after=",
+            "after=-1",
+            "after=x",
+            "lastEventId=1.x",
+            "after=1&lastEventID=%20",
+        ] {
             assert_eq!(parse(bad), Err(ErrorCode::InvalidCursor), "{bad}");
         }
         assert_eq!(with_header("", &[b"x"]), Err(ErrorCode::InvalidCursor));

@@ -47,7 +47,9 @@ pub(super) async fn long(
     let mut feed = Feed::new(source, subscription);
     let mut page = Page::new(limit);
     let caught_up = page.replay(&mut feed).await?;
-    let Some(ready) = caught_up.clone().filter(|_| page.is_empty()) else { return Ok(page.answer(caught_up)) };
+    let Some(ready) = caught_up.clone().filter(|_| page.is_empty()) else {
+        return Ok(page.answer(caught_up));
+    };
     tokio::select! {
         biased;
         more = page.follow(&mut feed) => {
@@ -91,7 +93,12 @@ struct Page {
 
 impl Page {
     fn new(limit: usize) -> Self {
-        Self { limit, count: 0, events: Vec::new(), cursor: None }
+        Self {
+            limit,
+            count: 0,
+            events: Vec::new(),
+            cursor: None,
+        }
     }
 
     fn is_empty(&self) -> bool {
@@ -152,7 +159,9 @@ impl Page {
     /// The answer: `caught_up` is the cursor where nothing more stands after it already.
     fn answer(self, caught_up: Option<Cursor>) -> Response {
         let more = caught_up.is_none();
-        let cursor = caught_up.or(self.cursor).expect("a list is cut after an event at the earliest");
+        let cursor = caught_up
+            .or(self.cursor)
+            .expect("a list is cut after an event at the earliest");
         let mut body = Vec::with_capacity(self.events.len() + 64);
         body.extend_from_slice(b"{\"events\":[");
         body.extend_from_slice(&self.events);
@@ -180,5 +189,9 @@ fn reset(code: ResetCode, cursor: Cursor) -> ApiError {
 /// # Errors
 /// `database_unavailable`
 pub(super) fn check_available(source: &LiveSource) -> Result<(), ApiError> {
-    if source.is_available() { Ok(()) } else { Err(FeedError::Unavailable.into()) }
+    if source.is_available() {
+        Ok(())
+    } else {
+        Err(FeedError::Unavailable.into())
+    }
 }

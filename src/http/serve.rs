@@ -50,13 +50,23 @@ impl Server {
     ///
     /// # Errors
     /// What the system says: mostly that the address is in use.
-    pub fn bind(address: SocketAddr, router: Router, head_timeout: Duration, drain: Drain) -> io::Result<Self> {
+    pub fn bind(
+        address: SocketAddr,
+        router: Router,
+        head_timeout: Duration,
+        drain: Drain,
+    ) -> io::Result<Self> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_reuse_address(true)?;
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
-        Ok(Self { listener: TcpListener::from_std(socket.into())?, router, head_timeout, drain })
+        Ok(Self {
+            listener: TcpListener::from_std(socket.into())?,
+            router,
+            head_timeout,
+            drain,
+        })
     }
 
     /// The address that is bound.
@@ -78,7 +88,12 @@ impl Server {
             };
             match accepted {
                 Ok((stream, _)) => {
-                    return Some(connection(stream, self.router.clone(), self.head_timeout, self.drain.clone()));
+                    return Some(connection(
+                        stream,
+                        self.router.clone(),
+                        self.head_timeout,
+                        self.drain.clone(),
+                    ));
                 }
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
@@ -93,7 +108,10 @@ impl Server {
 /// Whether accepting failed because that one connection is gone already.
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
-    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted
+    )
 }
 
 /// Serves one connection until either side closes it, or until the grace period of the drain is over.
@@ -111,7 +129,8 @@ async fn connection(stream: TcpStream, router: Router, head_timeout: Duration, d
     };
     let builder = builder(head_timeout);
     // Boxed, so that the future that is moved about and stored is small.
-    let mut served = Box::pin(builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)));
+    let mut served =
+        Box::pin(builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)));
     let mut draining = pin!(drain.listener());
     // hyper's own limit begins only when it knows the protocol: a client that says nothing is bounded here.
     let first_head = tokio::time::sleep(head_timeout);
@@ -132,7 +151,10 @@ async fn connection(stream: TcpStream, router: Router, head_timeout: Duration, d
     };
     if let Err(error) = outcome {
         // Mostly clients that went away.
-        tracing::debug!(error = error.as_ref() as &dyn std::error::Error, "connection ended");
+        tracing::debug!(
+            error = error.as_ref() as &dyn std::error::Error,
+            "connection ended"
+        );
     }
 }
 
@@ -147,7 +169,11 @@ async fn silent(first_head: tokio::time::Sleep, begun: &AtomicBool) {
 /// HTTP/1.1 or HTTP/2, as the client begins, with limits on heads and on what is buffered.
 fn builder(head_timeout: Duration) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(head_timeout).max_buf_size(MAX_HEAD_BYTES);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(head_timeout)
+        .max_buf_size(MAX_HEAD_BYTES);
     builder
         .http2()
         .timer(TokioTimer::new())

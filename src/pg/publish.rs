@@ -90,7 +90,10 @@ pub async fn publish(
     let statement = statement(source, row.keys().map(String::as_str));
     let json = serde_json::to_string(&row).expect("texts and valid JSON");
     let session = database.host_session().await?;
-    let rows = session.query_typed(&statement, &[(&json, Type::TEXT)]).await.map_err(PgError::from)?;
+    let rows = session
+        .query_typed(&statement, &[(&json, Type::TEXT)])
+        .await
+        .map_err(PgError::from)?;
     match rows.first() {
         Some(row) => Ok(row.get(0)),
         // A trigger of the host returned null, or a rule did something else instead.
@@ -118,7 +121,11 @@ fn statement<'a>(source: &Source, columns: impl Iterator<Item = &'a str>) -> Str
     let columns: Vec<String> = columns.map(quote).collect();
     fill(
         PUBLISH,
-        &[("relation", &source.relation), ("columns", &columns.join(", ")), ("id", &source.id_column)],
+        &[
+            ("relation", &source.relation),
+            ("columns", &columns.join(", ")),
+            ("id", &source.id_column),
+        ],
     )
 }
 
@@ -129,7 +136,10 @@ fn fill(template: &str, values: &[(&str, &str)]) -> String {
     while let Some((before, after)) = rest.split_once('{') {
         filled.push_str(before);
         let known = after.split_once('}').and_then(|(name, tail)| {
-            values.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value, tail))
+            values
+                .iter()
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| (*value, tail))
         });
         match known {
             Some((value, tail)) => {
@@ -153,7 +163,10 @@ fn quote(name: &str) -> String {
 
 /// An SQL identifier's name, quoted or not.
 fn unquote(identifier: &str) -> String {
-    match identifier.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+    match identifier
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'))
+    {
         Some(inner) => inner.replace("\"\"", "\""),
         None => identifier.to_owned(),
     }
@@ -192,13 +205,20 @@ mod tests {
     #[test]
     fn identifiers_are_quoted_and_filled_once() {
         let text = statement(&source(), ["bo\"dy", "{relation}"].into_iter());
-        assert!(text.contains("insert into public.\"{id}\" (\"bo\"\"dy\", \"{relation}\")"), "{text}");
+        assert!(
+            text.contains("insert into public.\"{id}\" (\"bo\"\"dy\", \"{relation}\")"),
+            "{text}"
+        );
         assert!(text.contains("returning id::bigint"), "{text}");
     }
 
     #[test]
     fn the_room_is_set_and_numbers_keep_their_digits() {
-        let filled = in_room(&source(), &Room::canonical("42"), &row(r#"{"n": 12345678901234567890.123456789}"#));
+        let filled = in_room(
+            &source(),
+            &Room::canonical("42"),
+            &row(r#"{"n": 12345678901234567890.123456789}"#),
+        );
         let json = serde_json::to_string(&filled.unwrap()).unwrap();
         assert_eq!(json, r#"{"Room \"1\"":"42","n":12345678901234567890.123456789}"#);
     }
@@ -212,7 +232,10 @@ mod tests {
         }
         for other in ["43", "\"x\"", "null", "[42]", "true"] {
             let row = row(&format!(r#"{{"Room \"1\"": {other}}}"#));
-            assert!(matches!(in_room(&source(), &room, &row), Err(PublishError::WrongRoom)), "{other}");
+            assert!(
+                matches!(in_room(&source(), &room, &row), Err(PublishError::WrongRoom)),
+                "{other}"
+            );
         }
     }
 }
