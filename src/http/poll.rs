@@ -149,7 +149,7 @@ impl Page {
             }
             self.events.extend_from_slice(event);
         }
-        if batch.len() > 0 {
+        if !batch.is_empty() {
             self.count += batch.len();
             self.cursor = Some(batch.cursor());
         }

@@ -27,11 +27,11 @@ fn stream<const N: usize>(steps: [Result<Step, FeedError>; N], heartbeat: Durati
     )
 }
 
-async fn text<B: http_body::Body<Data = bytes::Bytes> + Unpin>(body: &mut B) -> Option<String> {
+async fn text<B: http_body::Body<Data = bytes::Bytes, Error = std::convert::Infallible> + Unpin>(body: &mut B) -> Option<String> {
     let frame = timeout(Duration::from_secs(10), body.frame())
         .await
         .expect("a frame in time")?;
-    let data = frame.ok().expect("no error").into_data().ok().expect("data");
+    let data = frame.unwrap().into_data().expect("data");
     Some(String::from_utf8(data.to_vec()).unwrap())
 }
 
