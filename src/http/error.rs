@@ -1,0 +1,214 @@
+//! Everything that goes wrong over HTTP: one error with one code, rendered as RFC 9457 `application/problem+json`.
+
+use std::borrow::Cow;
+
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use crate::cursor::Cursor;
+use crate::feed::FeedError;
+use crate::pg::publish::PublishError;
+use crate::room::UnknownRoom;
+
+/// Seconds that a client is told to wait when the database or the relay is away.
+const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
+
+/// Declares the codes with their texts and statuses in one table.
+macro_rules! error_codes {
+    ($($(#[$doc:meta])* $name:ident = $text:literal, $status:ident;)*) => {
+        /// What went wrong, for programs. Its text is stable; see [`ErrorCode::as_str`].
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum ErrorCode {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl ErrorCode {
+            /// The stable snake_case text, the member `code` of the problem.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+
+            /// The status of the answer.
+            pub fn status(self) -> StatusCode {
+                match self { $(Self::$name => StatusCode::$status,)* }
+            }
+        }
+    };
+}
+
+error_codes! {
+    /// A cursor that this relay can't have given out.
+    InvalidCursor = "invalid_cursor", BAD_REQUEST;
+    /// A parameter out of its range, given twice, or together with one that excludes it.
+    InvalidParameter = "invalid_parameter", BAD_REQUEST;
+    /// A body that is no JSON object, or could not be read.
+    InvalidBody = "invalid_body", BAD_REQUEST;
+    /// No such table is attached.
+    UnknownSource = "unknown_source", NOT_FOUND;
+    /// The room column's type can't hold this value.
+    UnknownRoom = "unknown_room", NOT_FOUND;
+    /// No such path, or it is not switched on.
+    NotFound = "not_found", NOT_FOUND;
+    /// The path exists, but not for this method.
+    MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED;
+    /// `Accept` admits neither an event stream nor JSON.
+    NotAcceptable = "not_acceptable", NOT_ACCEPTABLE;
+    /// The body did not arrive in time.
+    RequestTimeout = "request_timeout", REQUEST_TIMEOUT;
+    /// The database's role may not do this.
+    Forbidden = "forbidden", FORBIDDEN;
+    /// A unique constraint has such a row already.
+    Duplicate = "duplicate", CONFLICT;
+    /// Reset: the cursor is beyond everything in the table.
+    CursorAhead = "cursor_ahead", CONFLICT;
+    /// Reset: the cursor is of another epoch, source or database.
+    Epoch = "epoch", CONFLICT;
+    /// Reset: the table was truncated.
+    Truncated = "truncated", CONFLICT;
+    /// The body is larger than the limit.
+    BodyTooLarge = "body_too_large", PAYLOAD_TOO_LARGE;
+    /// The body is not declared to be JSON.
+    UnsupportedMediaType = "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE;
+    /// The table does not take this row: a column that it lacks, a wrong type, a violated constraint.
+    InvalidRow = "invalid_row", UNPROCESSABLE_ENTITY;
+    /// The database can't be asked now.
+    DatabaseUnavailable = "database_unavailable", SERVICE_UNAVAILABLE;
+    /// The relay is ending.
+    ShuttingDown = "shutting_down", SERVICE_UNAVAILABLE;
+    /// A defect of the relay.
+    Internal = "internal", INTERNAL_SERVER_ERROR;
+}
+
+/// An answer that is a problem: a code, a sentence for people, and on a reset the cursor to go on from.
+#[derive(Debug)]
+pub struct ApiError {
+    code: ErrorCode,
+    detail: Cow<'static, str>,
+    cursor: Option<Cursor>,
+}
+
+impl ApiError {
+    /// `detail` is shown to clients: it must say nothing that the database said.
+    pub fn new(code: ErrorCode, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            code,
+            detail: detail.into(),
+            cursor: None,
+        }
+    }
+
+    /// A parameter that can't be used, and why.
+    pub fn parameter(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(ErrorCode::InvalidParameter, detail)
+    }
+
+    /// The client's cursor can't be resumed from; `cursor` is where to go on after fetching afresh. `code` is one of
+    /// the reset codes.
+    pub fn reset(code: ErrorCode, cursor: Cursor) -> Self {
+        let detail = "The events after this cursor are not known. Fetch afresh, then go on from `cursor`.";
+        Self {
+            code,
+            detail: detail.into(),
+            cursor: Some(cursor),
+        }
+    }
+
+    /// The relay ends and takes no new requests.
+    pub fn shutting_down() -> Self {
+        Self::new(ErrorCode::ShuttingDown, "The relay is shutting down. Try again.")
+    }
+
+    /// Which kind of error it is.
+    pub fn code(&self) -> ErrorCode {
+        self.code
+    }
+}
+
+impl From<FeedError> for ApiError {
+    fn from(error: FeedError) -> Self {
+        match error {
+            FeedError::Unavailable => Self::new(
+                ErrorCode::DatabaseUnavailable,
+                "The database can't be reached now. Try again with the same cursor.",
+            ),
+            FeedError::Gone => Self::new(ErrorCode::UnknownSource, "This table is no longer attached."),
+        }
+    }
+}
+
+impl From<UnknownRoom> for ApiError {
+    fn from(_: UnknownRoom) -> Self {
+        Self::new(
+            ErrorCode::UnknownRoom,
+            "No row can be in this room: its column can't hold such a value.",
+        )
+    }
+}
+
+impl From<PublishError> for ApiError {
+    fn from(error: PublishError) -> Self {
+        let (code, detail) = match error {
+            PublishError::WrongRoom => (
+                ErrorCode::InvalidRow,
+                "The body names another room than the path.",
+            ),
+            PublishError::UnknownColumn(_) => (
+                ErrorCode::InvalidRow,
+                "The table lacks a column that the body names.",
+            ),
+            PublishError::Rejected(_) => (
+                ErrorCode::InvalidRow,
+                "A value has the wrong type, or a constraint of the table does not admit the row.",
+            ),
+            PublishError::Duplicate(_) => (
+                ErrorCode::Duplicate,
+                "A unique constraint has such a row already.",
+            ),
+            PublishError::Forbidden(_) => (ErrorCode::Forbidden, "The relay's role may not insert this row."),
+            PublishError::Unavailable(_) => (
+                ErrorCode::DatabaseUnavailable,
+                "The database can't take the row now. Whether it did is not known.",
+            ),
+            PublishError::Failed(_) => (ErrorCode::Internal, "The row could not be inserted."),
+        };
+        Self::new(code, detail)
+    }
+}
+
+/// The members of a problem document. `type` is `about:blank`, so that `title` is the status' phrase (RFC 9457, 4.2.1);
+/// `code` is what programs go by.
+#[derive(Serialize)]
+struct Problem<'a> {
+    r#type: &'static str,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    code: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cursor: Option<String>,
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let status = self.code.status();
+        let problem = Problem {
+            r#type: "about:blank",
+            title: status.canonical_reason().unwrap_or_default(),
+            status: status.as_u16(),
+            detail: &self.detail,
+            code: self.code.as_str(),
+            cursor: self.cursor.map(|cursor| cursor.to_string()),
+        };
+        let body = serde_json::to_vec(&problem).expect("a problem has only texts and a number");
+        let mut response = (status, body).into_response();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
+        }
+        response
+    }
+}

@@ -1,0 +1,172 @@
+//! HTTP: the routes and what stands before them. Only this module knows status codes.
+//!
+//! ```text
+//! serve (sockets, limits) ─► CORS ─► panics ─► gzip ─► drain gate ─► routes: events (SSE | long poll | poll)
+//!                                                                            publish, health, problems
+//! ```
+
+mod accept;
+mod cors;
+mod error;
+mod events;
+mod health;
+mod params;
+mod poll;
+mod publish;
+pub mod serve;
+mod sse;
+#[cfg(test)]
+mod tests;
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::header::{ACCEPT, CONNECTION, VARY};
+use axum::http::{HeaderValue, Version};
+use axum::middleware::{Next, from_fn, from_fn_with_state, map_response};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get};
+use futures_util::FutureExt;
+use tower_http::compression::CompressionLayer;
+
+pub use error::{ApiError, ErrorCode};
+
+use crate::relay::Relay;
+use crate::shutdown::Drain;
+
+/// What the operator chose about HTTP.
+#[derive(Clone, Debug)]
+pub struct HttpSettings {
+    /// Origins whose pages may read answers, as browsers send them (`https://app.example.com`).
+    pub allow_origins: Vec<HeaderValue>,
+    /// The path that everything stands under, as `/live`; empty: none.
+    pub base_path: String,
+    /// Whether `POST` inserts rows.
+    pub allow_publish: bool,
+    /// The period of the comments on event streams.
+    pub heartbeat: Duration,
+    /// How long an EventSource waits before it reconnects; `None`: random, from one to three seconds.
+    pub retry: Option<Duration>,
+    /// Bytes of a request's body at most.
+    pub max_body_bytes: usize,
+    /// More routes, outside of the base path: the demo's page.
+    pub extra: Router,
+}
+
+impl Default for HttpSettings {
+    /// The defaults of the command line, without extra routes.
+    fn default() -> Self {
+        Self {
+            allow_origins: Vec::new(),
+            base_path: String::new(),
+            allow_publish: false,
+            heartbeat: Duration::from_secs(15),
+            retry: None,
+            max_body_bytes: 1 << 20,
+            extra: Router::new(),
+        }
+    }
+}
+
+/// What every handler sees.
+struct Shared {
+    relay: Arc<Relay>,
+    settings: HttpSettings,
+    drain: Drain,
+}
+
+/// All of the HTTP interface as one service.
+pub fn router(relay: Arc<Relay>, settings: HttpSettings, drain: Drain) -> Router {
+    let base = settings.base_path.trim_matches('/').to_owned();
+    let cors = cors::layer(&settings.allow_origins);
+    let extra = settings.extra.clone();
+    let shared = Arc::new(Shared {
+        relay,
+        settings,
+        drain,
+    });
+
+    let health: Router<Arc<Shared>> = Router::new()
+        .route("/health/live", with_problems(get(health::live)))
+        .route("/health/ready", with_problems(get(health::ready)));
+    let events = events_routes(&shared);
+    let routes = if base.is_empty() {
+        health.merge(events)
+    } else {
+        health.clone().nest(&format!("/{base}"), health.merge(events))
+    };
+    let routes = routes
+        .with_state(shared)
+        .merge(extra)
+        .fallback(not_found)
+        .layer(CompressionLayer::new())
+        .layer(from_fn(answer_panics));
+    match cors {
+        Some(cors) => routes.layer(cors),
+        None => routes,
+    }
+}
+
+/// The routes of events, all of whose answers vary with `Accept`, and which take nothing new during the drain.
+fn events_routes(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
+    let room = || with_problems(get(events::subscribe).post(publish::publish));
+    let rooms = || with_problems(get(events::subscribe));
+    Router::new()
+        .route("/v1/rooms/{room}/events", room())
+        .route("/v1/events", rooms())
+        .route("/v1/sources/{source}/rooms/{room}/events", room())
+        .route("/v1/sources/{source}/events", rooms())
+        .layer(from_fn_with_state(shared.drain.clone(), refuse_while_draining))
+        .layer(map_response(vary_by_accept))
+}
+
+/// A route whose other methods answer with a problem. (axum adds `Allow`.)
+fn with_problems(route: MethodRouter<Arc<Shared>>) -> MethodRouter<Arc<Shared>> {
+    route.fallback(method_not_allowed)
+}
+
+async fn not_found() -> ApiError {
+    ApiError::new(ErrorCode::NotFound, "There is nothing at this path.")
+}
+
+async fn method_not_allowed() -> ApiError {
+    ApiError::new(
+        ErrorCode::MethodNotAllowed,
+        "This path does not have this method; `Allow` lists those it has.",
+    )
+}
+
+async fn vary_by_accept(mut response: Response) -> Response {
+    response.headers_mut().append(VARY, HeaderValue::from(ACCEPT));
+    response
+}
+
+/// During the drain new requests are sent away, with their connection, to another relay.
+async fn refuse_while_draining(State(drain): State<Drain>, request: Request, next: Next) -> Response {
+    if !drain.is_started() {
+        return next.run(request).await;
+    }
+    // HTTP/2 has no such header; there the connection's own end says it.
+    let closes = request.version() <= Version::HTTP_11;
+    let mut response = ApiError::shutting_down().into_response();
+    if closes {
+        response
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// A panic of a handler is a defect: it is logged by the panic hook, and the client gets an answer.
+async fn answer_panics(request: Request, next: Next) -> Response {
+    match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+        Ok(response) => response,
+        Err(_) => {
+            tracing::error!("a request handler panicked");
+            ApiError::new(ErrorCode::Internal, "The relay failed.").into_response()
+        }
+    }
+}

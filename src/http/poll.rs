@@ -1,0 +1,197 @@
+//! JSON answers: plain poll, long poll and scrolling back, as short reads of the same feed that a stream renders.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::HeaderValue;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::response::{IntoResponse, Response};
+use tokio::time::Instant;
+
+use super::error::{ApiError, ErrorCode};
+use crate::cursor::Cursor;
+use crate::feed::{Batch, Feed, FeedError, ResetCode, Step, Subscription};
+use crate::relay::LiveSource;
+use crate::room::Room;
+use crate::shutdown::Drain;
+
+/// A plain poll: what there is now, at most `limit` events. It shows every row committed before it came.
+///
+/// # Errors
+/// 409 on a reset, 503 while the database is away, 404 when the source was detached.
+pub(super) async fn plain(
+    source: Arc<LiveSource>,
+    subscription: Subscription,
+    limit: usize,
+) -> Result<Response, ApiError> {
+    source.sync().await?;
+    let mut feed = Feed::new(source, subscription);
+    let mut page = Page::new(limit);
+    let caught_up = page.replay(&mut feed).await?;
+    Ok(page.answer(caught_up))
+}
+
+/// A long poll: what there is now, else what comes within `wait`, else an empty list with the cursor to go on from.
+/// It ends at once when the relay drains.
+///
+/// # Errors
+/// As [`plain`].
+pub(super) async fn long(
+    source: Arc<LiveSource>,
+    subscription: Subscription,
+    limit: usize,
+    wait: Duration,
+    drain: &Drain,
+) -> Result<Response, ApiError> {
+    let deadline = Instant::now() + wait;
+    let mut feed = Feed::new(source, subscription);
+    let mut page = Page::new(limit);
+    let caught_up = page.replay(&mut feed).await?;
+    let Some(ready) = caught_up.clone().filter(|_| page.is_empty()) else {
+        return Ok(page.answer(caught_up));
+    };
+    tokio::select! {
+        biased;
+        more = page.follow(&mut feed) => {
+            // What the feed hands out at once is all there is, unless the limit cut it.
+            let cut = more?;
+            let cursor = page.cursor.clone().filter(|_| !cut);
+            Ok(page.answer(cursor))
+        }
+        () = tokio::time::sleep_until(deadline) => Ok(page.answer(Some(feed.cursor().unwrap_or(ready)))),
+        () = drain.started() => Ok(page.answer(Some(feed.cursor().unwrap_or(ready)))),
+    }
+}
+
+/// The newest `limit` events below the row id `below`.
+///
+/// # Errors
+/// 503 while the database is away, 404 when the source was detached.
+pub(super) async fn before(
+    source: &LiveSource,
+    rooms: &[Room],
+    below: i64,
+    limit: usize,
+) -> Result<Response, ApiError> {
+    let (batch, more) = source.before(rooms, below, limit).await?;
+    let mut page = Page::new(limit);
+    page.cursor = Some(batch.cursor());
+    page.take(batch);
+    let caught_up = page.cursor.clone().filter(|_| !more);
+    Ok(page.answer(caught_up))
+}
+
+/// An answer under construction.
+struct Page {
+    limit: usize,
+    count: usize,
+    /// The events so far, comma-separated: their shared JSON text, copied once.
+    events: Vec<u8>,
+    /// The position after the last event taken.
+    cursor: Option<Cursor>,
+}
+
+impl Page {
+    fn new(limit: usize) -> Self {
+        Self {
+            limit,
+            count: 0,
+            events: Vec::new(),
+            cursor: None,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Takes events until the feed has caught up, and returns its cursor then; `None` where the limit cut the list.
+    async fn replay(&mut self, feed: &mut Feed) -> Result<Option<Cursor>, ApiError> {
+        loop {
+            match feed.step().await? {
+                Step::Events(batch) => {
+                    if self.take(batch) {
+                        return Ok(None);
+                    }
+                }
+                Step::Ready(cursor) => return Ok(Some(cursor)),
+                Step::Reset { code, cursor } => return Err(reset(code, cursor)),
+            }
+        }
+    }
+
+    /// Waits for the next events; true where the limit cut them.
+    async fn follow(&mut self, feed: &mut Feed) -> Result<bool, ApiError> {
+        while self.is_empty() {
+            match feed.step().await? {
+                Step::Events(batch) => {
+                    if self.take(batch) {
+                        return Ok(true);
+                    }
+                }
+                Step::Ready(_) => {}
+                Step::Reset { code, cursor } => return Err(reset(code, cursor)),
+            }
+        }
+        Ok(false)
+    }
+
+    /// Takes as much of `batch` as the limit admits; true where that cut it.
+    fn take(&mut self, mut batch: Batch) -> bool {
+        let free = self.limit - self.count;
+        let cut = batch.len() > free;
+        if cut {
+            batch.truncate(free);
+        }
+        for event in batch.events() {
+            if !self.events.is_empty() {
+                self.events.push(b',');
+            }
+            self.events.extend_from_slice(event);
+        }
+        if !batch.is_empty() {
+            self.count += batch.len();
+            self.cursor = Some(batch.cursor());
+        }
+        cut
+    }
+
+    /// The answer: `caught_up` is the cursor where nothing more stands after it already.
+    fn answer(self, caught_up: Option<Cursor>) -> Response {
+        let more = caught_up.is_none();
+        let cursor = caught_up
+            .or(self.cursor)
+            .expect("a list is cut after an event at the earliest");
+        let mut body = Vec::with_capacity(self.events.len() + 64);
+        body.extend_from_slice(b"{\"events\":[");
+        body.extend_from_slice(&self.events);
+        // A cursor's text has nothing that JSON would escape.
+        body.extend_from_slice(format!("],\"cursor\":\"{cursor}\",\"more\":{more}}}").as_bytes());
+        let mut response = body.into_response();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response
+    }
+}
+
+fn reset(code: ResetCode, cursor: Cursor) -> ApiError {
+    let code = match code {
+        ResetCode::CursorAhead => ErrorCode::CursorAhead,
+        ResetCode::Epoch => ErrorCode::Epoch,
+        ResetCode::Truncated => ErrorCode::Truncated,
+    };
+    ApiError::reset(code, cursor)
+}
+
+/// A poll does not wait for a database that is known to be away.
+///
+/// # Errors
+/// `database_unavailable`
+pub(super) fn check_available(source: &LiveSource) -> Result<(), ApiError> {
+    if source.is_available() {
+        Ok(())
+    } else {
+        Err(FeedError::Unavailable.into())
+    }
+}

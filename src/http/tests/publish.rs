@@ -1,0 +1,76 @@
+//! Publishing: what is a row, and what the database's refusals become.
+
+use super::*;
+
+#[tokio::test]
+async fn publish_inserts_the_row_into_the_room_of_the_path() {
+    let app = App::new();
+    let json_type = ("content-type", "application/json; charset=utf-8");
+    let response = app
+        .send(Method::POST, ROOM, &[json_type], r#"{"body":"hi"}"#)
+        .await;
+    assert_eq!(response.status(), 201);
+    assert_eq!(body_json(response).await, json!({"id": 7, "room": "42"}));
+    assert_eq!(
+        app.asked(),
+        [r#"publish 42 {"body": RawValue("\"hi\"")}"#]
+    );
+    assert_eq!(app.send(Method::POST, ROOM, &[], "{}").await.status(), 201);
+}
+
+#[tokio::test]
+async fn publish_refuses_what_is_no_row() {
+    let app = App::new();
+    let json_type = ("content-type", "application/json");
+    let large = format!("{{\"a\":\"{}\"}}", "x".repeat(1 << 20));
+    for (headers, body, expected) in [
+        (&[json_type][..], "{", (400, "invalid_body")),
+        (&[json_type], "", (400, "invalid_body")),
+        (&[json_type], "{} x", (400, "invalid_body")),
+        (&[json_type], "[1]", (400, "invalid_body")),
+        (&[json_type], "null", (400, "invalid_body")),
+        (&[json_type], &large, (413, "body_too_large")),
+        (
+            &[("content-type", "text/plain")],
+            "{}",
+            (415, "unsupported_media_type"),
+        ),
+        (
+            &[("origin", "https://evil.example")],
+            "{}",
+            (415, "unsupported_media_type"),
+        ),
+    ] {
+        let (status, code) = app.problem(Method::POST, ROOM, headers, body).await;
+        assert_eq!(
+            (status, code.as_str()),
+            expected,
+            "{}",
+            &body[..body.len().min(20)]
+        );
+    }
+    let off = App::with(HttpSettings::default());
+    assert_eq!(
+        off.problem(Method::POST, ROOM, &[json_type], "{}").await,
+        (404, "not_found".into())
+    );
+}
+
+#[tokio::test]
+async fn what_the_database_says_to_a_row_becomes_a_status() {
+    let error = || PgError::PoolTimeout;
+    for (refusal, expected) in [
+        (PublishError::WrongRoom, (422, "invalid_row")),
+        (PublishError::UnknownColumn(error()), (422, "invalid_row")),
+        (PublishError::Rejected(error()), (422, "invalid_row")),
+        (PublishError::Duplicate(error()), (409, "duplicate")),
+        (PublishError::Forbidden(error()), (403, "forbidden")),
+        (PublishError::Unavailable(error()), (503, "database_unavailable")),
+        (PublishError::Failed(error()), (500, "internal")),
+    ] {
+        let app = App::new();
+        app.source().published.lock().unwrap().push_back(Err(refusal));
+        let (status, code) = app.problem(Method::POST, ROOM, &[], "{}").await;
+        assert_eq!((status, code.as_str()), expected);
+    }
+}

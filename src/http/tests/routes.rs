@@ -1,0 +1,207 @@
+//! Paths, rooms, methods, health, CORS, panics: which problem each bad request ends in.
+
+use super::*;
+
+#[tokio::test]
+async fn several_rooms_are_one_subscription() {
+    let app = App::new();
+    app.say([ready(1)]);
+    assert_eq!(
+        app.get("/v1/events?room=b&room=a&room=b&room=c%2Fd", &[])
+            .await
+            .status(),
+        200
+    );
+    assert!(app.asked()[1].contains(r#"rooms: [Room("b"), Room("a"), Room("c/d")]"#));
+    let rooms = |count: usize| (0..count).map(|n| format!("room={n}&")).collect::<String>();
+    app.say([ready(1)]);
+    assert_eq!(
+        app.get(&format!("/v1/events?{}{}", rooms(100), rooms(100)), &[])
+            .await
+            .status(),
+        200
+    );
+    let invalid = (400, "invalid_parameter".to_owned());
+    let long = format!("room={}", "x".repeat(1025));
+    for query in ["", "room=", "room=%FF", &long, &rooms(101)] {
+        assert_eq!(
+            app.problem(Method::GET, &format!("/v1/events?{query}"), &[], "")
+                .await,
+            invalid,
+            "{query}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn rooms_with_odd_names_work_in_a_path() {
+    for (path, room) in [
+        ("a%2Fb", "a/b"),
+        ("%22%0A%27", "\"\n'"),
+        ("%F0%9F%A6%80+%25", "🦀+%"),
+        ("..%2f..", "../.."),
+    ] {
+        let app = App::new();
+        app.say([ready(1)]);
+        assert_eq!(
+            app.get(&format!("/v1/rooms/{path}/events"), &[]).await.status(),
+            200,
+            "{path}"
+        );
+        let asked = app.asked();
+        assert!(
+            asked[1].contains(&format!("{:?}", crate::room::Room::canonical(room))),
+            "{asked:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn rooms_that_cannot_be_are_refused() {
+    let app = App::new();
+    let long = format!("/v1/rooms/{}/events", "%41".repeat(1025));
+    for (uri, expected) in [
+        ("/v1/rooms/%00/events", (404, "unknown_room")),
+        ("/v1/sources/numbers/rooms/x/events", (404, "unknown_room")),
+        (
+            "/v1/sources/numbers/rooms/99999999999/events",
+            (404, "unknown_room"),
+        ),
+        ("/v1/sources/numbers/events?room=1&room=x", (404, "unknown_room")),
+        ("/v1/sources/nothing/rooms/1/events", (404, "unknown_source")),
+        ("/v1/rooms//events", (400, "invalid_parameter")),
+        ("/v1/rooms/%FF/events", (400, "invalid_parameter")),
+        (&long, (400, "invalid_parameter")),
+    ] {
+        for headers in [&[][..], &[SSE]] {
+            let (status, code) = app.problem(Method::GET, uri, headers, "").await;
+            assert_eq!((status, code.as_str()), expected, "{uri}");
+        }
+    }
+    let empty = App::of(Relay::default(), HttpSettings::default());
+    assert_eq!(
+        empty.problem(Method::GET, ROOM, &[], "").await,
+        (404, "unknown_source".into())
+    );
+}
+
+#[tokio::test]
+async fn everything_else_is_a_problem_too() {
+    let app = App::new();
+    for (method, uri, headers, expected) in [
+        (Method::GET, "/", &[][..], (404, "not_found")),
+        (Method::GET, "/v1/rooms/a/b/events", &[], (404, "not_found")),
+        (Method::DELETE, ROOM, &[], (405, "method_not_allowed")),
+        (Method::OPTIONS, ROOM, &[], (405, "method_not_allowed")),
+        (
+            Method::POST,
+            "/v1/events?room=a",
+            &[],
+            (405, "method_not_allowed"),
+        ),
+        (Method::POST, "/health/live", &[], (405, "method_not_allowed")),
+        (
+            Method::GET,
+            ROOM,
+            &[("accept", "text/html")],
+            (406, "not_acceptable"),
+        ),
+        (
+            Method::GET,
+            "/v1/rooms/42/events?after=x",
+            &[SSE],
+            (400, "invalid_cursor"),
+        ),
+        (
+            Method::GET,
+            "/v1/rooms/42/events?limit=0",
+            &[SSE],
+            (400, "invalid_parameter"),
+        ),
+    ] {
+        let (status, code) = app.problem(method, uri, headers, "").await;
+        assert_eq!((status, code.as_str()), expected, "{uri}");
+    }
+    let response = app.send(Method::DELETE, ROOM, &[], Body::empty()).await;
+    assert_eq!(response.headers()["allow"], "GET,HEAD,POST");
+    assert_eq!(response.headers()["vary"], "accept");
+}
+
+#[tokio::test]
+async fn health_names_the_reasons_and_stands_at_the_root_and_under_the_base_path() {
+    let relay = Relay {
+        reasons: vec!["messages: the table is gone".into()],
+        ..Relay::default()
+    };
+    let app = App::of(
+        relay,
+        HttpSettings {
+            base_path: "/live".into(),
+            ..HttpSettings::default()
+        },
+    );
+    for base in ["", "/live"] {
+        let response = app.get(&format!("{base}/health/ready"), &[]).await;
+        assert_eq!(response.status(), 503);
+        let expected = json!({"status": "not_ready", "reasons": ["messages: the table is gone"]});
+        assert_eq!(body_json(response).await, expected);
+        assert_eq!(
+            body_json(app.get(&format!("{base}/health/live"), &[]).await).await,
+            json!({"status": "live"})
+        );
+    }
+    let response = App::new().get("/health/ready", &[]).await;
+    assert_eq!(body_json(response).await, json!({"status": "ready"}));
+    assert_eq!(
+        app.problem(Method::GET, ROOM, &[], "").await,
+        (404, "not_found".into())
+    );
+    assert_eq!(
+        app.problem(Method::GET, "/live/x", &[], "").await,
+        (404, "not_found".into())
+    );
+    let based = App::with(HttpSettings {
+        base_path: "/live/".into(),
+        ..HttpSettings::default()
+    });
+    based.say([ready(1)]);
+    assert_eq!(based.get(&format!("/live{ROOM}"), &[]).await.status(), 200);
+    assert_eq!(
+        based.problem(Method::PUT, &format!("/live{ROOM}"), &[], "").await,
+        (405, "method_not_allowed".into())
+    );
+}
+
+#[tokio::test]
+async fn a_listed_origin_may_read_errors_too_and_answers_vary_with_both() {
+    let origin = "https://app.example.com";
+    let app = App::with(HttpSettings {
+        allow_origins: vec![HeaderValue::from_static(origin)],
+        ..HttpSettings::default()
+    });
+    let response = app
+        .get("/v1/rooms/42/events?limit=0", &[("origin", origin)])
+        .await;
+    assert_eq!(response.headers()["access-control-allow-origin"], origin);
+    let vary: Vec<_> = response.headers().get_all("vary").iter().collect();
+    assert!(
+        vary.contains(&&HeaderValue::from_static("accept"))
+            && vary.contains(&&HeaderValue::from_static("origin"))
+    );
+}
+
+#[tokio::test]
+async fn a_panic_is_an_internal_error() {
+    async fn panics() {
+        panic!("a defect");
+    }
+    let extra = Router::new().route("/panics", get(panics));
+    let app = App::with(HttpSettings {
+        extra,
+        ..HttpSettings::default()
+    });
+    assert_eq!(
+        app.problem(Method::GET, "/panics", &[], "").await,
+        (500, "internal".into())
+    );
+}

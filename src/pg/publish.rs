@@ -1,0 +1,241 @@
+//! Publishing: one row of an attached table, given as JSON, inserted through a session as the host's own code has it.
+//!
+//! The keys of the object are columns, the room is the one that was asked for. What the database says about a row
+//! that it refuses goes to the log: its words hold other rows' values, and names that are nobody's business.
+
+use std::collections::BTreeMap;
+
+use serde_json::value::RawValue;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::Type;
+
+use super::source::Source;
+use super::{Database, PgError};
+use crate::room::Room;
+
+/// Inserts the row; the placeholders are filled by [`statement`].
+const PUBLISH: &str = include_str!("../../sql/publish.sql");
+
+/// A row to insert: column names (unquoted) and their values as the client wrote them, so that a number keeps all of
+/// its digits.
+pub type NewRow = BTreeMap<String, Box<RawValue>>;
+
+/// Why a row was not inserted. None of the texts is for clients.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// The row names the room column with another value than the room that was asked for.
+    #[error("the row names another room")]
+    WrongRoom,
+    /// The table lacks a column that the row names.
+    #[error("the row names a column that the table lacks")]
+    UnknownColumn(#[source] PgError),
+    /// A value has the wrong type, a constraint is violated, or a trigger of the host refused the row.
+    #[error("the database refused the row")]
+    Rejected(#[source] PgError),
+    /// A unique constraint has such a row already.
+    #[error("such a row exists already")]
+    Duplicate(#[source] PgError),
+    /// The relay's role may not insert this row: a privilege or a policy.
+    #[error("the relay's role may not insert this row")]
+    Forbidden(#[source] PgError),
+    /// The database is away, overloaded or read-only; the row may have been inserted when a connection broke.
+    #[error("the database can't take a row now")]
+    Unavailable(#[source] PgError),
+    /// Anything else.
+    #[error("publishing failed")]
+    Failed(#[source] PgError),
+}
+
+impl From<PgError> for PublishError {
+    fn from(error: PgError) -> Self {
+        match error.sqlstate().cloned() {
+            Some(state) => Self::by_state(&state, error),
+            None => Self::Unavailable(error),
+        }
+    }
+}
+
+impl PublishError {
+    /// Sorts a server's error by its SQLSTATE (PostgreSQL manual, appendix A).
+    fn by_state(state: &SqlState, error: PgError) -> Self {
+        match *state {
+            SqlState::UNIQUE_VIOLATION => return Self::Duplicate(error),
+            SqlState::UNDEFINED_COLUMN => return Self::UnknownColumn(error),
+            SqlState::INSUFFICIENT_PRIVILEGE => return Self::Forbidden(error),
+            SqlState::DATATYPE_MISMATCH | SqlState::GENERATED_ALWAYS => return Self::Rejected(error),
+            SqlState::READ_ONLY_SQL_TRANSACTION => return Self::Unavailable(error),
+            _ => {}
+        }
+        match &state.code()[..2] {
+            // Data, integrity constraint, a view's check option, a program limit (nesting), `raise exception`.
+            "22" | "23" | "44" | "54" | "P0" => Self::Rejected(error),
+            // Connection, serialisation and deadlock, resources, a lock or statement timeout, shutdown, disk.
+            "08" | "40" | "53" | "55" | "57" | "58" => Self::Unavailable(error),
+            _ => Self::Failed(error),
+        }
+    }
+}
+
+/// Inserts `row` into the source's table, in `room`, and returns its id.
+///
+/// # Errors
+/// [`PublishError`]; nothing was inserted, except perhaps where it is [`PublishError::Unavailable`].
+pub async fn publish(
+    database: &Database,
+    source: &Source,
+    room: &Room,
+    row: &NewRow,
+) -> Result<i64, PublishError> {
+    let row = in_room(source, room, row)?;
+    let statement = statement(source, row.keys().map(String::as_str));
+    let json = serde_json::to_string(&row).expect("texts and valid JSON");
+    let session = database.host_session().await?;
+    let rows = session
+        .query_typed(&statement, &[(&json, Type::TEXT)])
+        .await
+        .map_err(PgError::from)?;
+    match rows.first() {
+        Some(row) => Ok(row.get(0)),
+        // A trigger of the host returned null, or a rule did something else instead.
+        None => Err(PublishError::Failed(PgError::NoRow)),
+    }
+}
+
+/// The row with its room column set to `room`'s canonical text, which every room type takes as its input.
+fn in_room(source: &Source, room: &Room, row: &NewRow) -> Result<NewRow, PublishError> {
+    let column = unquote(&source.room_column);
+    if let Some(value) = row.get(&column) {
+        let text: String = serde_json::from_str(value.get()).unwrap_or_else(|_| value.get().to_owned());
+        if value.get() == "null" || source.room_type.parse(&text).as_ref() != Ok(room) {
+            return Err(PublishError::WrongRoom);
+        }
+    }
+    let mut row = row.clone();
+    let value = serde_json::value::to_raw_value(room.as_str()).expect("a text is valid JSON");
+    row.insert(column, value);
+    Ok(row)
+}
+
+/// The insert for these columns.
+fn statement<'a>(source: &Source, columns: impl Iterator<Item = &'a str>) -> String {
+    let columns: Vec<String> = columns.map(quote).collect();
+    fill(
+        PUBLISH,
+        &[
+            ("relation", &source.relation),
+            ("columns", &columns.join(", ")),
+            ("id", &source.id_column),
+        ],
+    )
+}
+
+/// Replaces each `{name}` in one pass, so that a table named `{id}` stays what it is.
+fn fill(template: &str, values: &[(&str, &str)]) -> String {
+    let mut filled = String::with_capacity(template.len());
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once('{') {
+        filled.push_str(before);
+        let known = after.split_once('}').and_then(|(name, tail)| {
+            values
+                .iter()
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| (*value, tail))
+        });
+        match known {
+            Some((value, tail)) => {
+                filled.push_str(value);
+                rest = tail;
+            }
+            None => {
+                filled.push('{');
+                rest = after;
+            }
+        }
+    }
+    filled.push_str(rest);
+    filled
+}
+
+/// A column's name as an SQL identifier.
+fn quote(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// An SQL identifier's name, quoted or not.
+fn unquote(identifier: &str) -> String {
+    match identifier
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'))
+    {
+        Some(inner) => inner.replace("\"\"", "\""),
+        None => identifier.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::room::RoomType;
+
+    fn source() -> Source {
+        Source {
+            name: "messages".into(),
+            relation: "public.\"{id}\"".into(),
+            relation_oid: 1,
+            id_column: "id".into(),
+            id_type: Type::INT8,
+            room_column: "\"Room \"\"1\"\"\"".into(),
+            room_type: RoomType::Int,
+            columns: Vec::new(),
+            payload_columns: None,
+            id_sequence_oid: 1,
+            bell_oid: 1,
+            never_ring: false,
+            epoch: 1,
+            start_id: 0,
+            sequence_filenode: 1,
+            ordinal: 1,
+        }
+    }
+
+    fn row(json: &str) -> NewRow {
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn identifiers_are_quoted_and_filled_once() {
+        let text = statement(&source(), ["bo\"dy", "{relation}"].into_iter());
+        assert!(
+            text.contains("insert into public.\"{id}\" (\"bo\"\"dy\", \"{relation}\")"),
+            "{text}"
+        );
+        assert!(text.contains("returning id::bigint"), "{text}");
+    }
+
+    #[test]
+    fn the_room_is_set_and_numbers_keep_their_digits() {
+        let filled = in_room(
+            &source(),
+            &Room::canonical("42"),
+            &row(r#"{"n": 12345678901234567890.123456789}"#),
+        );
+        let json = serde_json::to_string(&filled.unwrap()).unwrap();
+        assert_eq!(json, r#"{"Room \"1\"":"42","n":12345678901234567890.123456789}"#);
+    }
+
+    #[test]
+    fn a_body_that_names_the_room_must_agree() {
+        let room = Room::canonical("42");
+        for same in ["42", "\"42\"", "\"042\""] {
+            let row = row(&format!(r#"{{"Room \"1\"": {same}}}"#));
+            assert!(in_room(&source(), &room, &row).is_ok(), "{same}");
+        }
+        for other in ["43", "\"x\"", "null", "[42]", "true"] {
+            let row = row(&format!(r#"{{"Room \"1\"": {other}}}"#));
+            assert!(
+                matches!(in_room(&source(), &room, &row), Err(PublishError::WrongRoom)),
+                "{other}"
+            );
+        }
+    }
+}
