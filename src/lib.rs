@@ -1,6 +1,10 @@
 //! Rowcast relays the rows that an application commits to its PostgreSQL tables to subscribers over HTTP.
 
+pub mod cli;
+pub mod config;
 pub mod cursor;
 pub mod event;
+pub mod pg;
 pub mod room;
 pub mod tail;
+pub mod telemetry;
