@@ -1,9 +1,15 @@
 //! Rowcast relays the rows that an application commits to its PostgreSQL tables to subscribers over HTTP.
 
+pub mod cli;
+pub mod config;
 pub mod cursor;
 pub mod event;
 pub mod feed;
+pub mod http;
 pub mod hub;
 pub mod pg;
+pub mod relay;
 pub mod room;
+pub mod shutdown;
 pub mod tail;
+pub mod telemetry;

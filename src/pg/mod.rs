@@ -6,6 +6,12 @@
 
 mod error;
 mod session;
+pub mod admin;
+pub mod attach;
+pub mod migrate;
+pub mod publish;
+pub mod script;
+pub mod server;
 pub mod source;
 pub mod store;
 

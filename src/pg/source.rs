@@ -1,25 +1,145 @@
-//! Stand-in for helper `sql`'s module: what is attached.
+//! The sources as a relay finds them: every registered table, resolved against the catalog as it is now.
 
 use tokio_postgres::types::Type;
+use tokio_postgres::{Client, Row};
 
 use crate::room::RoomType;
 
-#[derive(Clone, Debug)]
+/// `pg_attribute.atttypmod` of `varchar(n)` is n and the four bytes of a length header.
+const VARCHAR_HEADER: i32 = 4;
+
+/// One attached table, as the tail, the replay and publish put it into their statements.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
+    /// `[a-z0-9_-]{1,40}`.
     pub name: String,
+    /// Schema-qualified and quoted: SQL text.
     pub relation: String,
     pub relation_oid: u32,
+    /// Quoted: SQL text.
     pub id_column: String,
+    /// `INT2`, `INT4` or `INT8`.
     pub id_type: Type,
+    /// Quoted: SQL text.
     pub room_column: String,
     pub room_type: RoomType,
+    /// The columns that are sent, as they are named, not quoted; every column of the table unless attach limited them.
     pub columns: Vec<String>,
+    /// The same, quoted, if attach limited them; `None`: every column, whatever is added later.
     pub payload_columns: Option<Vec<String>>,
     pub id_sequence_oid: u32,
+    /// The sequence that is the bell's flag.
     pub bell_oid: u32,
+    /// The operator's switch: the flag stays 0.
     pub never_ring: bool,
+    /// Which numbering of ids this is; a cursor of another epoch is a reset.
     pub epoch: i64,
+    /// Every id up to here is closed in this epoch.
     pub start_id: i64,
+    /// `pg_relation_filenode` of the id sequence in this epoch.
     pub sequence_filenode: u32,
+    /// Grows with each attach; the lowest is the default source.
     pub ordinal: i64,
+}
+
+/// A registered source, which may have lost its table since.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    pub name: String,
+    pub ordinal: i64,
+    pub source: Result<Source, Broken>,
+}
+
+/// Why a registered source can't be followed, in words, beginning with "its" or "role".
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Broken(pub String);
+
+/// Every registered source, the first attached first, in one statement and so of one snapshot.
+pub async fn list(client: &Client) -> Result<Vec<Listed>, tokio_postgres::Error> {
+    let rows = client
+        .query(include_str!("../../sql/list_sources.sql"), &[])
+        .await?;
+    rows.iter().map(listed).collect()
+}
+
+/// The schema check: what makes this source's rows missed, misjudged or late though it can be followed (partitions without
+/// triggers, disabled triggers, a sequence that was altered), one line each; empty if all is well.
+pub async fn check(client: &Client, source: &Source) -> Result<Vec<String>, tokio_postgres::Error> {
+    let rows = client
+        .query(include_str!("../../sql/check_source.sql"), &[&source.name])
+        .await?;
+    rows.iter().map(|row| row.try_get("finding")).collect()
+}
+
+fn listed(row: &Row) -> Result<Listed, tokio_postgres::Error> {
+    let source = match row.try_get::<_, Option<String>>("broken")? {
+        Some(reason) => Err(Broken(reason)),
+        None => resolved(row)?,
+    };
+    Ok(Listed {
+        name: row.try_get("name")?,
+        ordinal: row.try_get("ordinal")?,
+        source,
+    })
+}
+
+/// The outer error is a row that is not as the statement promises.
+fn resolved(row: &Row) -> Result<Result<Source, Broken>, tokio_postgres::Error> {
+    let id_type = Type::from_oid(row.try_get("id_type")?);
+    let room_type = room_type(row.try_get("room_type")?, row.try_get("room_typmod")?);
+    let (Some(id_type), Some(room_type)) = (id_type, room_type) else {
+        return Ok(Err(Broken(
+            "its id or room column is of another type now".to_owned(),
+        )));
+    };
+    Ok(Ok(Source {
+        name: row.try_get("name")?,
+        relation: row.try_get("relation")?,
+        relation_oid: row.try_get("relation_oid")?,
+        id_column: row.try_get("id_column")?,
+        id_type,
+        room_column: row.try_get("room_column")?,
+        room_type,
+        columns: row.try_get("columns")?,
+        payload_columns: row.try_get("payload_columns")?,
+        id_sequence_oid: row.try_get("id_sequence_oid")?,
+        bell_oid: row.try_get("bell_oid")?,
+        never_ring: row.try_get("never_ring")?,
+        epoch: row.try_get("epoch")?,
+        start_id: row.try_get("start_id")?,
+        sequence_filenode: row.try_get("sequence_filenode")?,
+        ordinal: row.try_get("ordinal")?,
+    }))
+}
+
+/// The room type of a column by its `atttypid` and `atttypmod`; `None` for types that attach refuses.
+fn room_type(oid: u32, typmod: i32) -> Option<RoomType> {
+    Some(match Type::from_oid(oid)? {
+        Type::TEXT => RoomType::Text,
+        Type::VARCHAR => RoomType::Varchar(u32::try_from(typmod - VARCHAR_HEADER).ok()),
+        Type::UUID => RoomType::Uuid,
+        Type::INT2 => RoomType::SmallInt,
+        Type::INT4 => RoomType::Int,
+        Type::INT8 => RoomType::BigInt,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{RoomType, room_type};
+
+    #[test]
+    fn a_varchars_length_is_its_typmod_without_the_header() {
+        assert_eq!(room_type(1043, 24), Some(RoomType::Varchar(Some(20))));
+        assert_eq!(room_type(1043, -1), Some(RoomType::Varchar(None)));
+    }
+
+    #[test]
+    fn types_that_attach_refuses_are_no_rooms() {
+        for oid in [16, 18, 700, 1042, 1114, 3802, 0] {
+            assert_eq!(room_type(oid, -1), None, "{oid}");
+        }
+    }
 }

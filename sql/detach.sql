@@ -1,0 +1,2 @@
+-- Detaches a source.
+select rowcast.detach($1::text)

@@ -1,0 +1,2 @@
+-- Detaches every table and drops schema rowcast.
+select rowcast.uninstall()

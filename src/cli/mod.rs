@@ -1,0 +1,87 @@
+//! The commands: what each takes and does. Results go to stdout, the log and errors to stderr.
+
+mod tables;
+mod usage;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::bail;
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{ServeArgs, ServeConfig};
+use crate::pg::migrate::migrate;
+use crate::telemetry::{self, LogArgs};
+
+pub use usage::usage_error;
+
+/// Turns the rows an application commits to its PostgreSQL tables into live events: SSE, long poll, poll.
+#[derive(Parser, Debug)]
+#[command(name = "rowcast", version, max_term_width = 100, propagate_version = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+    #[command(flatten)]
+    pub log: LogArgs,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Follow every attached table and serve its rows over HTTP
+    Serve(Box<ServeArgs>),
+    /// Attach a table: its rows become events of the rooms that a column names
+    Attach(tables::AttachArgs),
+    /// Detach a source: its table is as it was before
+    Detach(tables::DetachArgs),
+    /// List what is attached, and what is wrong with it
+    Sources(tables::SourcesArgs),
+    /// Detach every table and drop schema rowcast
+    Uninstall(tables::UninstallArgs),
+    /// Bring schema rowcast to this program's version
+    Migrate(tables::MigrateArgs),
+    /// A private throw-away PostgreSQL, a table, a page: everything at work with nothing set up
+    Demo(DemoArgs),
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct DemoArgs {
+    /// Address and port to serve HTTP on; port 0 picks one
+    #[arg(
+        long,
+        env = "ROWCAST_LISTEN",
+        value_name = "ADDRESS:PORT",
+        default_value = "127.0.0.1:8080"
+    )]
+    pub listen: SocketAddr,
+
+    /// Directory with PostgreSQL's programs (initdb, postgres) [default: searched for]
+    #[arg(long, env = "ROWCAST_PG_BIN", value_name = "DIRECTORY")]
+    pub pg_bin: Option<PathBuf>,
+}
+
+/// Runs one command to its end.
+pub async fn run(cli: Cli) -> anyhow::Result<()> {
+    telemetry::start(&cli.log)?;
+    match cli.command {
+        Command::Serve(args) => serve(*args).await,
+        Command::Attach(args) => tables::attach(args).await,
+        Command::Detach(args) => tables::detach(args).await,
+        Command::Sources(args) => tables::sources(args).await,
+        Command::Uninstall(args) => tables::uninstall(args).await,
+        Command::Migrate(args) => tables::migrate(args).await,
+        Command::Demo(args) => demo(args).await,
+    }
+}
+
+async fn serve(args: ServeArgs) -> anyhow::Result<()> {
+    let config = ServeConfig::new(args)?;
+    let applied = migrate(&config.database_url).await.map_err(usage::database)?;
+    if !applied.is_empty() {
+        tracing::info!(?applied, "schema rowcast was brought to this version");
+    }
+    bail!("serve is not wired yet: {} addresses", config.listen.len())
+}
+
+async fn demo(args: DemoArgs) -> anyhow::Result<()> {
+    bail!("demo is not wired yet: {}", args.listen)
+}

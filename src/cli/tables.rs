@@ -1,0 +1,275 @@
+//! `attach`, `detach`, `sources`, `uninstall` and `migrate`.
+
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::json;
+use tokio_postgres::Client;
+
+use super::usage;
+use crate::config::{self, DatabaseArgs};
+use crate::pg::attach::{self, AttachState, Attached, Attachment};
+use crate::pg::source::{self, Broken, Source};
+use crate::pg::{admin, migrate, script};
+
+#[derive(Args, Clone, Debug)]
+pub struct PatienceArgs {
+    /// How long to go on trying while others use the table; each try waits a second at most
+    #[arg(long, env = "ROWCAST_PATIENCE", value_name = "DURATION", default_value = "30s", value_parser = config::duration)]
+    pub patience: Duration,
+
+    /// Only print the SQL, for psql -1 -v ON_ERROR_STOP=1 -f FILE; needs no database and changes nothing
+    #[arg(long)]
+    pub print_sql: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct AttachArgs {
+    /// The table, written as in SQL: public.messages, '"Odd"."My Table"'
+    #[arg(value_name = "TABLE")]
+    pub table: String,
+
+    /// The column that names a row's room (text, varchar, uuid, smallint, int, bigint)
+    #[arg(long, env = "ROWCAST_ROOM", value_name = "COLUMN")]
+    pub room: String,
+
+    /// The column that a sequence numbers (smallint, int, bigint) [default: the primary key]
+    #[arg(long, env = "ROWCAST_ID", value_name = "COLUMN")]
+    pub id: Option<String>,
+
+    /// The columns to send, with commas between [default: all]
+    #[arg(long, env = "ROWCAST_COLUMNS", value_name = "COLUMN,…", value_delimiter = ',')]
+    pub columns: Option<Vec<String>>,
+
+    /// The source's name, in URLs and in the database [default: the bare table name]
+    #[arg(long, env = "ROWCAST_SOURCE", value_name = "NAME", value_parser = config::source_name)]
+    pub source: Option<String>,
+
+    /// Always poll, never NOTIFY, which PREPARE TRANSACTION forbids
+    /// [default: true where max_prepared_transactions is above 0; unchanged if attached before]
+    #[arg(long, env = "ROWCAST_NEVER_RING", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true",
+          require_equals = true)]
+    pub never_ring: Option<bool>,
+
+    #[command(flatten)]
+    pub patience: PatienceArgs,
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct DetachArgs {
+    /// The source's name, as `rowcast sources` lists it
+    #[arg(value_name = "NAME")]
+    pub source: String,
+    #[command(flatten)]
+    pub patience: PatienceArgs,
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct SourcesArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct UninstallArgs {
+    #[command(flatten)]
+    pub patience: PatienceArgs,
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct MigrateArgs {
+    /// Only print the SQL, for psql -1 -v ON_ERROR_STOP=1 -f FILE; needs no database and changes nothing
+    #[arg(long)]
+    pub print_sql: bool,
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+}
+
+/// Attaches a table and says what was done, what will hurt and what to try next.
+pub async fn attach(args: AttachArgs) -> anyhow::Result<()> {
+    let attachment = Attachment {
+        table: args.table,
+        room: args.room,
+        id: args.id,
+        columns: args.columns,
+        source: args.source,
+        never_ring: args.never_ring,
+    };
+    if args.patience.print_sql {
+        print!("{}", script::attach(&attachment));
+        return Ok(());
+    }
+    let client = migrated(&args.database, "attach").await?;
+    let attached = attach::attach(&client, &attachment, args.patience.patience).await?;
+    print!("{}", report(&attachment.table, &attached));
+    Ok(())
+}
+
+/// Detaches a source.
+pub async fn detach(args: DetachArgs) -> anyhow::Result<()> {
+    if args.patience.print_sql {
+        print!("{}", script::detach(&args.source));
+        return Ok(());
+    }
+    let client = migrated(&args.database, "detach").await?;
+    attach::detach(&client, &args.source, args.patience.patience).await?;
+    println!("Detached source {}.", args.source);
+    Ok(())
+}
+
+/// Removes everything of Rowcast from the database.
+pub async fn uninstall(args: UninstallArgs) -> anyhow::Result<()> {
+    if args.patience.print_sql {
+        print!("{}", script::uninstall());
+        return Ok(());
+    }
+    let url = args.database.url()?;
+    let client = admin::connect(url, "uninstall")
+        .await
+        .map_err(usage::unreachable)?;
+    if !migrate::is_installed(&client).await? {
+        println!("Nothing to remove: there is no schema rowcast.");
+        return Ok(());
+    }
+    attach::uninstall(&client, args.patience.patience).await?;
+    println!("Removed every trigger and schema rowcast.");
+    Ok(())
+}
+
+/// Migrates the schema and says what was applied.
+pub async fn migrate(args: MigrateArgs) -> anyhow::Result<()> {
+    if args.print_sql {
+        print!("{}", script::migrate());
+        return Ok(());
+    }
+    let applied = migrate::migrate(args.database.url()?)
+        .await
+        .map_err(usage::database)?;
+    if applied.is_empty() {
+        println!("Schema rowcast is of this version already.");
+    }
+    for migration in applied {
+        println!("Applied {migration}.");
+    }
+    Ok(())
+}
+
+/// Lists the sources with what is wrong with them.
+pub async fn sources(args: SourcesArgs) -> anyhow::Result<()> {
+    let client = migrated(&args.database, "sources").await?;
+    let mut found = Vec::new();
+    for listed in source::list(&client).await? {
+        let findings = match &listed.source {
+            Ok(source) => source::check(&client, source).await?,
+            Err(Broken(reason)) => vec![format!("broken: {reason}")],
+        };
+        found.push((listed.name, listed.source.ok(), findings));
+    }
+    if args.json {
+        let list: Vec<_> = found
+            .iter()
+            .map(|(name, source, findings)| as_json(name, source.as_ref(), findings))
+            .collect();
+        println!("{}", serde_json::to_string_pretty(&list)?);
+    } else {
+        print!("{}", table(&found));
+    }
+    Ok(())
+}
+
+/// A session on a database whose schema is of this program's version.
+async fn migrated(database: &DatabaseArgs, purpose: &str) -> anyhow::Result<Client> {
+    let url = database.url()?;
+    migrate::migrate(url).await.map_err(usage::database)?;
+    admin::connect(url, purpose).await.map_err(usage::unreachable)
+}
+
+fn report(table: &str, attached: &Attached) -> String {
+    let source = &attached.source;
+    let mut lines = vec![match attached.state {
+        AttachState::Attached => format!("Attached {table} as source {source}:"),
+        AttachState::Changed => format!("Changed source {source}:"),
+        AttachState::Unchanged => {
+            format!("Source {source} is attached like this already; nothing was changed.")
+        }
+    }];
+    lines.extend(attached.changes.iter().map(|change| format!("  {change}")));
+    lines.extend(
+        attached
+            .warnings
+            .iter()
+            .map(|warning| format!("Warning: {warning}")),
+    );
+    lines.push("Next:".to_owned());
+    lines.push("  rowcast serve".to_owned());
+    lines.push(format!(
+        "  curl -N -H 'Accept: text/event-stream' http://127.0.0.1:8080/v1/sources/{source}/rooms/ROOM/events\n"
+    ));
+    lines.join("\n")
+}
+
+fn as_json(name: &str, source: Option<&Source>, findings: &[String]) -> serde_json::Value {
+    json!({
+        "name": name,
+        "table": source.map(|s| &s.relation),
+        "id": source.map(|s| &s.id_column),
+        "room": source.map(|s| &s.room_column),
+        "columns": source.map(|s| &s.columns),
+        "never_ring": source.map(|s| s.never_ring),
+        "epoch": source.map(|s| s.epoch),
+        "findings": findings,
+    })
+}
+
+/// An aligned table: a row for each source, below it what is wrong.
+fn table(found: &[(String, Option<Source>, Vec<String>)]) -> String {
+    if found.is_empty() {
+        return "Nothing is attached. Try: rowcast attach TABLE --room COLUMN\n".to_owned();
+    }
+    let head = ["SOURCE", "TABLE", "ID", "ROOM", "COLUMNS"].map(str::to_owned);
+    let rows = found.iter().map(|(name, source, _)| match source {
+        Some(s) => [
+            name.clone(),
+            s.relation.clone(),
+            s.id_column.clone(),
+            s.room_column.clone(),
+            s.payload_columns
+                .as_ref()
+                .map_or_else(|| "all".to_owned(), |columns| columns.join(",")),
+        ],
+        None => [
+            name.clone(),
+            "?".to_owned(),
+            "?".to_owned(),
+            "?".to_owned(),
+            "?".to_owned(),
+        ],
+    });
+    let rows: Vec<[String; 5]> = std::iter::once(head).chain(rows).collect();
+    let widths: Vec<usize> = (0..5)
+        .map(|i| rows.iter().map(|row| row[i].chars().count()).max().unwrap_or(0))
+        .collect();
+    let mut text = String::new();
+    for (number, row) in rows.iter().enumerate() {
+        let cells: Vec<String> = row
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:<width$}"))
+            .collect();
+        text += &format!("{}\n", cells.join("  ").trim_end());
+        let findings = number.checked_sub(1).map_or(&[][..], |index| &found[index].2);
+        for finding in findings {
+            text += &format!("  ! {finding}\n");
+        }
+    }
+    text
+}

@@ -1,0 +1,228 @@
+//! What `serve` runs with: options, validated once, so that nothing behind this file asks again.
+//!
+//! Flags win over the environment. An error is one line that names the flag and the variable.
+
+mod args;
+mod values;
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::time::Duration;
+
+pub use args::{AuthArg, DatabaseArgs, ServeArgs};
+pub use values::{duration, source_name};
+
+/// Who may subscribe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Auth {
+    /// Everybody who can reach the address.
+    None,
+}
+
+/// Everything a relay can be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServeConfig {
+    pub database_url: String,
+    /// For LISTEN, where it can't go through the first one's pooler.
+    pub listen_database_url: Option<String>,
+    /// Connections for replays and polls.
+    pub pool_size: usize,
+    /// Never empty: more than one where a name has several addresses; the first that can be bound is served.
+    pub listen: Vec<SocketAddr>,
+    pub auth: Auth,
+    /// Exact, as browsers send them.
+    pub allow_origins: Vec<String>,
+    /// Empty, or with a slash before and none behind.
+    pub base_path: String,
+    pub allow_publish: bool,
+    /// `None`: the first attached.
+    pub default_source: Option<String>,
+    pub heartbeat: Duration,
+    /// `None`: random, 1 to 3 s.
+    pub retry: Option<Duration>,
+    pub grace_period: Duration,
+    pub max_event_bytes: usize,
+    pub busy_bells_per_second: u32,
+    pub poll_interval: Duration,
+    pub quiet_after: Duration,
+    /// Of one room.
+    pub ring_events: usize,
+    /// Of one room.
+    pub ring_bytes: usize,
+    /// Of all rooms.
+    pub ring_total_bytes: usize,
+    pub room_linger: Duration,
+    pub replays_at_once: usize,
+}
+
+/// Options that don't go together; each names the flag and the variable.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum ConfigError {
+    #[error("no database: give --database-url or DATABASE_URL, as postgresql://user:password@host:5432/name")]
+    NoDatabase,
+    #[error(
+        "--listen (ROWCAST_LISTEN) {value:?} is no address: {reason}; give one like 127.0.0.1:8080 or [::1]:8080"
+    )]
+    Listen { value: String, reason: String },
+    #[error(
+        "--auth (ROWCAST_AUTH) must be given, since --listen (ROWCAST_LISTEN) {0} is not a loopback address and everybody \
+         who reaches it could subscribe; --auth none says that this is meant"
+    )]
+    AuthMissing(SocketAddr),
+    #[error(
+        "--auth (ROWCAST_AUTH) jwt is not available in this version: use none behind a proxy that lets in whom you want"
+    )]
+    JwtUnavailable,
+    #[error(
+        "--ring-bytes (ROWCAST_RING_BYTES) is {ring}, more than --ring-total-bytes (ROWCAST_RING_TOTAL_BYTES), {total}"
+    )]
+    RingTotal { ring: usize, total: usize },
+}
+
+impl DatabaseArgs {
+    /// The URL, which every command but `demo` needs.
+    pub fn url(&self) -> Result<&str, ConfigError> {
+        self.database_url
+            .as_deref()
+            .filter(|url| !url.is_empty())
+            .ok_or(ConfigError::NoDatabase)
+    }
+}
+
+impl ServeConfig {
+    /// Validates the options of `serve`. Looks `--listen` up where it is a name.
+    pub fn new(args: ServeArgs) -> Result<Self, ConfigError> {
+        let database_url = args.database.url()?.to_owned();
+        let listen = addresses(&args.listen)?;
+        let auth = auth(args.auth, &listen)?;
+        if args.ring_bytes > args.ring_total_bytes {
+            return Err(ConfigError::RingTotal {
+                ring: args.ring_bytes,
+                total: args.ring_total_bytes,
+            });
+        }
+        Ok(Self {
+            database_url,
+            listen_database_url: args.listen_database_url.filter(|url| !url.is_empty()),
+            pool_size: args.pool_size.into(),
+            listen,
+            auth,
+            allow_origins: args.allow_origins,
+            base_path: args.base_path,
+            allow_publish: args.allow_publish,
+            default_source: args.default_source,
+            heartbeat: args.heartbeat,
+            retry: args.retry,
+            grace_period: args.grace_period,
+            max_event_bytes: args.max_event_bytes,
+            busy_bells_per_second: args.busy_bells_per_second,
+            poll_interval: args.poll_interval,
+            quiet_after: args.quiet_after,
+            ring_events: args.ring_events as usize,
+            ring_bytes: args.ring_bytes,
+            ring_total_bytes: args.ring_total_bytes,
+            room_linger: args.room_linger,
+            replays_at_once: args.replays_at_once.into(),
+        })
+    }
+}
+
+fn addresses(value: &str) -> Result<Vec<SocketAddr>, ConfigError> {
+    let error = |reason: String| ConfigError::Listen {
+        value: value.to_owned(),
+        reason,
+    };
+    let found: Vec<SocketAddr> = value
+        .to_socket_addrs()
+        .map_err(|e| error(e.to_string()))?
+        .collect();
+    if found.is_empty() {
+        Err(error("the name has none".to_owned()))
+    } else {
+        Ok(found)
+    }
+}
+
+/// An address that others reach is never open by default.
+fn auth(given: Option<AuthArg>, listen: &[SocketAddr]) -> Result<Auth, ConfigError> {
+    match (given, listen.iter().find(|address| !address.ip().is_loopback())) {
+        (Some(AuthArg::Jwt), _) => Err(ConfigError::JwtUnavailable),
+        (None, Some(open)) => Err(ConfigError::AuthMissing(*open)),
+        (Some(AuthArg::None), _) | (None, None) => Ok(Auth::None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Program {
+        #[command(flatten)]
+        serve: ServeArgs,
+    }
+
+    fn config(args: &[&str]) -> Result<ServeConfig, ConfigError> {
+        let all = ["rowcast", "--database-url", "postgresql://localhost/x"]
+            .iter()
+            .chain(args);
+        ServeConfig::new(Program::parse_from(all).serve)
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_manual() {
+        let config = config(&[]).expect("the defaults go together");
+        assert_eq!(config.listen, ["127.0.0.1:8080".parse().expect("an address")]);
+        assert_eq!(config.heartbeat, Duration::from_secs(15));
+        assert_eq!(config.retry, None);
+        assert_eq!(config.max_event_bytes, 1 << 20);
+        assert_eq!(config.base_path, "");
+        assert!(!config.allow_publish);
+    }
+
+    #[test]
+    fn an_open_address_needs_auth_to_be_given() {
+        for listen in ["0.0.0.0:0", "[::]:0", "192.0.2.1:80"] {
+            assert!(
+                matches!(config(&["--listen", listen]), Err(ConfigError::AuthMissing(_))),
+                "{listen}"
+            );
+            assert!(
+                config(&["--listen", listen, "--auth", "none"]).is_ok(),
+                "{listen}"
+            );
+        }
+        assert!(config(&["--listen", "[::1]:0"]).is_ok());
+    }
+
+    #[test]
+    fn jwt_is_refused_never_open() {
+        assert_eq!(
+            config(&["--auth", "jwt"]).err(),
+            Some(ConfigError::JwtUnavailable)
+        );
+    }
+
+    #[test]
+    fn an_address_needs_a_port() {
+        assert!(matches!(
+            config(&["--listen", "127.0.0.1"]),
+            Err(ConfigError::Listen { .. })
+        ));
+    }
+
+    #[test]
+    fn origins_repeat() {
+        let config = config(&[
+            "--allow-origin",
+            "https://a.org",
+            "--allow-origin",
+            "https://b.org",
+        ]);
+        assert_eq!(
+            config.map(|c| c.allow_origins),
+            Ok(vec!["https://a.org".to_owned(), "https://b.org".to_owned()])
+        );
+    }
+}
