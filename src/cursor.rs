@@ -23,25 +23,49 @@ pub struct OpenSet {
 
 impl OpenSet {
     /// Everything above `high`, no gaps. `high` below 0 counts as 0.
-    pub fn above(_high: i64) -> Self { todo!() }
+    pub fn above(_high: i64) -> Self {
+        todo!()
+    }
     /// `gaps` in any order, overlapping or adjacent; what lies above `high` is open anyway. Brought into normal form.
-    pub fn new(_high: i64, _gaps: impl IntoIterator<Item = IdRange>) -> Self { todo!() }
+    pub fn new(_high: i64, _gaps: impl IntoIterator<Item = IdRange>) -> Self {
+        todo!()
+    }
     /// The highest id that was seen, 0 if none.
-    pub fn high(&self) -> i64 { self.high }
+    pub fn high(&self) -> i64 {
+        self.high
+    }
     /// The gaps, ascending.
-    pub fn gaps(&self) -> &[IdRange] { &self.gaps }
+    pub fn gaps(&self) -> &[IdRange] {
+        &self.gaps
+    }
     /// All open ranges ascending, the last one up to `i64::MAX`.
-    pub fn ranges(&self) -> impl Iterator<Item = IdRange> + '_ { self.gaps.iter().copied() }
-    pub fn contains(&self, _id: i64) -> bool { todo!() }
-    pub fn is_subset(&self, _other: &Self) -> bool { todo!() }
-    pub fn intersection(&self, _other: &Self) -> Self { todo!() }
-    pub fn union(&self, _other: &Self) -> Self { todo!() }
+    pub fn ranges(&self) -> impl Iterator<Item = IdRange> + '_ {
+        self.gaps.iter().copied()
+    }
+    pub fn contains(&self, _id: i64) -> bool {
+        todo!()
+    }
+    pub fn is_subset(&self, _other: &Self) -> bool {
+        todo!()
+    }
+    pub fn intersection(&self, _other: &Self) -> Self {
+        todo!()
+    }
+    pub fn union(&self, _other: &Self) -> Self {
+        todo!()
+    }
     /// The ids of `self` that are not in `other`, ascending.
-    pub fn difference(&self, _other: &Self) -> Vec<IdRange> { todo!() }
+    pub fn difference(&self, _other: &Self) -> Vec<IdRange> {
+        todo!()
+    }
     /// `self` without one id.
-    pub fn without(&self, _id: i64) -> Self { todo!() }
+    pub fn without(&self, _id: i64) -> Self {
+        todo!()
+    }
     /// Only what lies above `id`: `self ∩ (id, ∞)`.
-    pub fn above_id(&self, _id: i64) -> Self { todo!() }
+    pub fn above_id(&self, _id: i64) -> Self {
+        todo!()
+    }
 }
 
 /// A source's epoch and what was seen in it. Text: `EPOCH.HIGH` or `EPOCH.HIGH~GAPS`.

@@ -8,8 +8,12 @@ pub struct Room(Arc<str>);
 
 impl Room {
     /// Trusts `name` to be canonical: for text that came from PostgreSQL.
-    pub fn canonical(name: &str) -> Self { Self(name.into()) }
-    pub fn as_str(&self) -> &str { &self.0 }
+    pub fn canonical(name: &str) -> Self {
+        Self(name.into())
+    }
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 /// The type of a room column.

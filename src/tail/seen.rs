@@ -17,17 +17,27 @@ pub struct Look {
 
 /// The ids a tail has seen or given up, as their complement; each gap knows when it may die.
 #[derive(Clone, Debug)]
-pub struct Seen { /* high, gaps with bound and birth */ }
+pub struct Seen {/* high, gaps with bound and birth */}
 
 impl Seen {
-    pub fn from_open(_open: &OpenSet) -> Self { todo!() }
-    pub fn open(&self) -> OpenSet { todo!() }
+    pub fn from_open(_open: &OpenSet) -> Self {
+        todo!()
+    }
+    pub fn open(&self) -> OpenSet {
+        todo!()
+    }
     /// Takes the ids of one read, ascending and all open, and the read's look. Calls `each` for every id with the open set as it stands
     /// after that delivery; then lets gaps be born and die.
-    pub fn absorb(&mut self, _look: &Look, _ids: &[i64], _each: impl FnMut(i64, &OpenSet)) { todo!() }
+    pub fn absorb(&mut self, _look: &Look, _ids: &[i64], _each: impl FnMut(i64, &OpenSet)) {
+        todo!()
+    }
     /// Gaps that outlived the last read and could die (they are not above the sequence)?
-    pub fn lingers(&self) -> bool { todo!() }
+    pub fn lingers(&self) -> bool {
+        todo!()
+    }
     /// Takes the table's own xmin (`u64::MAX`: nobody writes the table), looked up in a statement of its own after
     /// the last read. It counts in the next [`Seen::absorb`], for gaps born before this call.
-    pub fn note_table_xmin(&mut self, _table_xmin: u64) { todo!() }
+    pub fn note_table_xmin(&mut self, _table_xmin: u64) {
+        todo!()
+    }
 }
