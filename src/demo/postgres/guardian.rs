@@ -4,6 +4,7 @@
 use std::env;
 use std::ffi::OsStr;
 use std::fs::DirBuilder;
+use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
@@ -24,7 +25,7 @@ const LONGEST_DIRECTORY: usize = 85;
 pub(super) struct Guardian {
     directory: PathBuf,
     shell: Child,
-    /// Held open, never written to. Other children do not inherit it: the standard library opens pipes close-on-exec.
+    /// Held open. Other children do not inherit it: the standard library opens pipes close-on-exec.
     owner: Option<ChildStdin>,
 }
 
@@ -64,6 +65,16 @@ impl Guardian {
     /// The private directory.
     pub(super) fn directory(&self) -> &Path {
         &self.directory
+    }
+
+    /// Tells the guardian about an initdb that runs (`Some`), or that it is over: it lets one come to its end.
+    pub(super) fn initdb(&mut self, pid: Option<u32>) -> Result<(), LaunchError> {
+        let pid = pid.map_or_else(String::new, |pid| pid.to_string());
+        let owner = self
+            .owner
+            .as_mut()
+            .expect("the pipe is open until this is dropped");
+        writeln!(owner, "{pid}").map_err(|source| LaunchError::io("reach the guardian", source))
     }
 
     /// The process group whose members end with the owner.

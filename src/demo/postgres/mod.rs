@@ -16,7 +16,7 @@ mod standby;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Child;
+use std::process::{Child, Stdio};
 
 use account::Account;
 use guardian::Guardian;
@@ -93,7 +93,7 @@ impl Postgres {
 
     /// Runs `initdb`: UTF-8, the superuser `postgres`, a password on the port, none on the socket (its directory is
     /// closed to other accounts).
-    fn initialise(&self) -> Result<(), LaunchError> {
+    fn initialise(&mut self) -> Result<(), LaunchError> {
         let password_file = self.directory().join("password");
         fs::write(&password_file, &self.password)
             .map_err(|source| LaunchError::io("write a password file", source))?;
@@ -105,8 +105,9 @@ impl Postgres {
             .or_else(|_| self.run_initdb("C", &password_file))
     }
 
-    fn run_initdb(&self, locale: &str, password_file: &Path) -> Result<(), LaunchError> {
-        let output = self
+    fn run_initdb(&mut self, locale: &str, password_file: &Path) -> Result<(), LaunchError> {
+        let data = self.data_directory();
+        let initdb = self
             .command("initdb")
             .args([
                 "--username=postgres",
@@ -119,9 +120,16 @@ impl Postgres {
             .arg("--pwfile")
             .arg(password_file)
             .arg("--pgdata")
-            .arg(self.data_directory())
-            .output()
+            .arg(data)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
             .map_err(|source| LaunchError::io("run initdb", source))?;
+        self.guardian.initdb(Some(initdb.id()))?;
+        let output = initdb
+            .wait_with_output()
+            .map_err(|source| LaunchError::io("wait for initdb", source))?;
+        self.guardian.initdb(None)?;
         LaunchError::unless_successful("initdb", &output)
     }
 
