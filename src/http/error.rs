@@ -171,6 +171,7 @@ impl From<PublishError> for ApiError {
                 ErrorCode::DatabaseUnavailable,
                 "The database can't take the row now. Whether it did is not known.",
             ),
+            PublishError::NotInserted => (ErrorCode::InvalidRow, "The table did not take the row."),
             PublishError::Failed(_) => (ErrorCode::Internal, "The row could not be inserted."),
         };
         Self::new(code, detail)

@@ -41,6 +41,9 @@ pub enum PublishError {
     /// The database is away, overloaded or read-only; the row may have been inserted when a connection broke.
     #[error("the database can't take a row now")]
     Unavailable(#[source] PgError),
+    /// A trigger of the host swallowed the row, or a rule did something else instead.
+    #[error("the table took no row")]
+    NotInserted,
     /// Anything else.
     #[error("publishing failed")]
     Failed(#[source] PgError),
@@ -97,7 +100,7 @@ pub async fn publish(
     match rows.first() {
         Some(row) => Ok(row.get(0)),
         // A trigger of the host returned null, or a rule did something else instead.
-        None => Err(PublishError::Failed(PgError::NoRow)),
+        None => Err(PublishError::NotInserted),
     }
 }
 
