@@ -35,6 +35,9 @@ const SCHEMA_CHECK_INTERVAL: Duration = Duration::from_secs(60);
 /// How long a request's head may take.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long the start waits for the first reads.
+const FIRST_READS_WITHIN: Duration = Duration::from_secs(5);
+
 /// How long the tails may take for their last statements.
 const FAREWELL_WITHIN: Duration = Duration::from_secs(3);
 
@@ -115,7 +118,7 @@ impl App {
         };
         let router = http::router(relay.clone(), http_settings(config, extra)?, drain.clone());
         let (server, address) = listen_on(&config.listen, &router, &drain)?;
-        let supervisor = Supervisor {
+        let mut supervisor = Supervisor {
             database,
             bell,
             relay: relay.clone(),
@@ -124,9 +127,8 @@ impl App {
             tasks: tasks.clone(),
             next_check: Instant::now(),
         };
-        let mut app = Self { server, address, relay, drain, tasks, supervisor };
-        app.supervisor.update().await.map_err(AppError::Registry)?;
-        Ok(app)
+        supervisor.update().await.map_err(AppError::Registry)?;
+        Ok(Self { server, address, relay, drain, tasks, supervisor })
     }
 
     /// The address that is bound.
@@ -159,6 +161,7 @@ impl App {
     /// [`AppError::TaskFailed`] if a task panicked.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), AppError> {
         let Self { server, address, relay, drain, tasks, supervisor } = self;
+        first_reads(&relay).await;
         tracing::info!(sources = relay.sources().len(), "listening on http://{address}");
         let stop = tasks.stop.clone();
         tasks.spawn("supervisor", async move { supervisor.run(stop).await });
@@ -182,6 +185,18 @@ impl App {
             tracing::warn!("the database does not answer: ending without its last word");
         }
         if tasks.failed.is_cancelled() { Err(AppError::TaskFailed) } else { Ok(()) }
+    }
+}
+
+/// Who connects the moment the address is logged finds the sources followed.
+async fn first_reads(relay: &Relay) {
+    let reads = async {
+        for source in relay.sources() {
+            source.control().started().await;
+        }
+    };
+    if tokio::time::timeout(FIRST_READS_WITHIN, reads).await.is_err() {
+        tracing::warn!("a source is still catching up");
     }
 }
 

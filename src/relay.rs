@@ -217,9 +217,9 @@ impl LiveSource {
         &self.control
     }
 
-    /// Whether rows are read at the moment; if not, polls are told to come again.
+    /// Whether rows are read at the moment, or will be in one; if not, polls are told to come again.
     pub fn is_available(&self) -> bool {
-        self.control.is_following()
+        matches!(self.control.state(), State::Following | State::Starting)
     }
 
     /// What keeps rows from being read, in words.

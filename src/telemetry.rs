@@ -26,7 +26,7 @@ pub struct LogArgs {
         global = true,
         env = "ROWCAST_LOG",
         value_name = "FILTER",
-        default_value = "info",
+        default_value = "info,refinery_core=warn",
         help_heading = "Log"
     )]
     pub log_level: String,

@@ -6,12 +6,13 @@ mod usage;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use anyhow::bail;
 use axum::Router;
 use clap::{Args, Parser, Subcommand};
+use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 use crate::config::{ServeArgs, ServeConfig};
+use crate::demo::{self, Demo};
 use crate::pg::migrate::migrate;
 use crate::telemetry::{self, LogArgs};
 
@@ -47,14 +48,9 @@ pub enum Command {
 
 #[derive(Args, Clone, Debug)]
 pub struct DemoArgs {
-    /// Address and port to serve HTTP on; port 0 picks one
-    #[arg(
-        long,
-        env = "ROWCAST_LISTEN",
-        value_name = "ADDRESS:PORT",
-        default_value = "127.0.0.1:8080"
-    )]
-    pub listen: SocketAddr,
+    /// Address and port to serve HTTP on; port 0 picks one [default: 127.0.0.1:8080, or a free port if that is taken]
+    #[arg(long, env = "ROWCAST_LISTEN", value_name = "ADDRESS:PORT")]
+    pub listen: Option<SocketAddr>,
 
     /// Directory with PostgreSQL's programs (initdb, postgres) [default: searched for]
     #[arg(long, env = "ROWCAST_PG_BIN", value_name = "DIRECTORY")]
@@ -86,5 +82,17 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
 }
 
 async fn demo(args: DemoArgs) -> anyhow::Result<()> {
-    bail!("demo is not wired yet: {}", args.listen)
+    let demo = Demo::prepare(args.pg_bin).await?;
+    let url = demo.database_url();
+    tables::attach_demo(&url).await?;
+    let listen = demo::listen_address(args.listen);
+    let app = App::bind(&ServeConfig::for_demo(&url, listen)?, demo::page_router()).await?;
+    println!("{}", demo.invitation(app.address()));
+    let ended = CancellationToken::new();
+    let writer = tokio::spawn(demo::write_rows(url, ended.clone()));
+    let result = app.run_until_signalled().await;
+    ended.cancel();
+    // It may have lost its server to the same Ctrl-C.
+    let _ = writer.await;
+    Ok(result?)
 }

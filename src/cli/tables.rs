@@ -8,6 +8,7 @@ use tokio_postgres::Client;
 
 use super::usage;
 use crate::config::{self, DatabaseArgs};
+use crate::demo;
 use crate::pg::attach::{self, AttachState, Attached, Attachment};
 use crate::pg::source::{self, Broken, Source};
 use crate::pg::{admin, migrate, script};
@@ -111,6 +112,22 @@ pub async fn attach(args: AttachArgs) -> anyhow::Result<()> {
     let client = migrated(&args.database, "attach").await?;
     let attached = attach::attach(&client, &attachment, args.patience.patience).await?;
     print!("{}", report(&attachment.table, &attached));
+    Ok(())
+}
+
+/// Migrates the demo's database and attaches its table.
+pub async fn attach_demo(url: &str) -> anyhow::Result<()> {
+    let database = DatabaseArgs { database_url: Some(url.to_owned()) };
+    let client = migrated(&database, "attach").await?;
+    let attachment = Attachment {
+        table: demo::TABLE.to_owned(),
+        room: demo::ROOM_COLUMN.to_owned(),
+        id: None,
+        columns: None,
+        source: None,
+        never_ring: None,
+    };
+    attach::attach(&client, &attachment, Duration::ZERO).await?;
     Ok(())
 }
 

@@ -8,6 +8,8 @@ mod values;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
+use clap::{Args as _, FromArgMatches as _};
+
 pub use args::{AuthArg, DatabaseArgs, ServeArgs};
 pub use values::{duration, source_name};
 
@@ -57,6 +59,8 @@ pub struct ServeConfig {
 /// Options that don't go together; each names the flag and the variable.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum ConfigError {
+    #[error("{0}")]
+    Demo(String),
     #[error("no database: give --database-url or DATABASE_URL, as postgresql://user:password@host:5432/name")]
     NoDatabase,
     #[error(
@@ -123,6 +127,18 @@ impl ServeConfig {
             room_linger: args.room_linger,
             replays_at_once: args.replays_at_once.into(),
         })
+    }
+}
+
+impl ServeConfig {
+    /// The demo's: the defaults (and what the environment says of them), its own database and address, and publishing.
+    pub fn for_demo(database_url: &str, listen: SocketAddr) -> Result<Self, ConfigError> {
+        let listen = listen.to_string();
+        let words = ["demo", "--database-url", database_url, "--listen", &listen, "--allow-publish"];
+        let command = ServeArgs::augment_args(clap::Command::new("demo"));
+        let matches = command.try_get_matches_from(words).map_err(|error| ConfigError::Demo(error.to_string()))?;
+        let args = ServeArgs::from_arg_matches(&matches).map_err(|error| ConfigError::Demo(error.to_string()))?;
+        Self::new(args)
     }
 }
 

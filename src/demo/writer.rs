@@ -25,8 +25,8 @@ const BODIES: [&str; 8] = [
 /// Inserts rows into the demo's database until `shutdown`.
 ///
 /// Errors: the database can't be reached, or is gone.
-pub async fn write_rows(database_url: &str, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let client = connect(database_url).await?;
+pub async fn write_rows(database_url: String, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let client = connect(&database_url).await?;
     let insert = client.prepare(include_str!("../../sql/demo_insert.sql")).await?;
     while shutdown
         .run_until_cancelled(tokio::time::sleep(PAUSE))

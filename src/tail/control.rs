@@ -50,9 +50,10 @@ impl Control {
         self.state.borrow().clone()
     }
 
-    /// Whether the tail reads.
-    pub fn is_following(&self) -> bool {
-        *self.state.borrow() == State::Following
+    /// Completes when the first read is done, or has failed.
+    pub async fn started(&self) {
+        // The sender lives as long as `self`.
+        let _ = self.state.subscribe().wait_for(|state| *state != State::Starting).await;
     }
 
     /// Notes a state and says whether it is another one than before.
