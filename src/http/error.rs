@@ -162,6 +162,10 @@ impl From<PublishError> for ApiError {
                 ErrorCode::InvalidRow,
                 "A value has the wrong type, or a constraint of the table does not admit the row.",
             ),
+            PublishError::Swallowed => (
+                ErrorCode::InvalidRow,
+                "A trigger or a rule of the table did not let the row in.",
+            ),
             PublishError::Duplicate(_) => (
                 ErrorCode::Duplicate,
                 "A unique constraint has such a row already.",
