@@ -1,5 +1,6 @@
 //! Rowcast relays the rows that an application commits to its PostgreSQL tables to subscribers over HTTP.
 
+pub mod app;
 pub mod cli;
 pub mod config;
 pub mod cursor;

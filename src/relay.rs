@@ -1,9 +1,10 @@
 //! The sources that this process follows, as the transports and the supervisor see them.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, OnceLock, RwLock};
 
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::cursor::{Cursor, OpenSet};
 use crate::feed::{Batch, Feed, FeedError, Replays, Request, Subscription};
@@ -12,9 +13,9 @@ use crate::pg::Database;
 use crate::pg::bell::ListenStatus;
 use crate::pg::publish::{self, NewRow, PublishError};
 use crate::pg::source::Source;
-use crate::pg::store::{ReadLimits, Store};
+use crate::pg::store::ReadLimits;
 use crate::room::Room;
-use crate::tail::{Control, State};
+use crate::tail::{Control, Plan, State};
 
 /// Bounds and sizes of each source.
 #[derive(Clone, Copy, Debug)]
@@ -141,8 +142,10 @@ pub struct LiveSource {
     database: Database,
     hub: Arc<Hub>,
     control: Arc<Control>,
+    replays: Arc<Replays>,
     limits: SourceLimits,
     plan: watch::Sender<Plan>,
+    stop: OnceLock<CancellationToken>,
 }
 
 /// What stands before a row in its rooms.
@@ -156,38 +159,38 @@ pub struct Older {
     pub more: bool,
 }
 
-/// A definition with the statements made of it. Replaced as a whole when the definition changes.
-#[derive(Clone)]
-pub struct Plan {
-    pub definition: Arc<Source>,
-    pub store: Arc<Store>,
-    pub replays: Arc<Replays>,
-}
-
-impl Plan {
-    fn new(database: &Database, definition: Source, limits: &SourceLimits) -> Self {
-        let store = Arc::new(Store::new(database.clone(), &definition, limits.reads));
-        let replays = Replays::new(store.clone(), limits.replays_at_once);
-        Self { definition: Arc::new(definition), store, replays }
-    }
-}
-
 impl LiveSource {
     /// A source whose tail is not running yet.
     pub fn new(database: Database, definition: Source, limits: SourceLimits) -> Arc<Self> {
-        let plan = Plan::new(&database, definition, &limits);
+        let plan = Plan::new(&database, definition, limits.reads);
         Arc::new(Self {
             database,
             hub: Hub::new(limits.hub),
             control: Arc::default(),
+            replays: Replays::new(plan.store.clone(), limits.replays_at_once),
             limits,
             plan: watch::Sender::new(plan),
+            stop: OnceLock::new(),
         })
     }
 
     /// The table and columns as they are followed now.
     pub fn definition(&self) -> Arc<Source> {
         self.plan.borrow().definition.clone()
+    }
+
+    /// The signal that ends its tail: with `all`, or alone when the source is detached.
+    pub fn stopped_with(&self, all: &CancellationToken) -> CancellationToken {
+        self.stop.get_or_init(|| all.child_token()).clone()
+    }
+
+    /// The source was detached: its tail ends, and its subscribers are told.
+    pub fn detached(&self) {
+        if let Some(stop) = self.stop.get() {
+            stop.cancel();
+        }
+        self.control.set_state(State::Gone);
+        self.hub.close();
     }
 
     /// The plan now and whenever it changes.
@@ -199,7 +202,9 @@ impl LiveSource {
     pub fn redefine(&self, definition: Source) -> bool {
         let same = self.plan.borrow().definition.has_same_shape(&definition);
         if !same {
-            self.plan.send_replace(Plan::new(&self.database, definition, &self.limits));
+            let plan = Plan::new(&self.database, definition, self.limits.reads);
+            self.replays.use_table(plan.store.clone());
+            self.plan.send_replace(plan);
         }
         !same
     }
@@ -237,7 +242,7 @@ impl LiveSource {
 
     /// A subscriber's feed.
     pub fn feed(&self, subscription: Subscription) -> Feed {
-        Feed::new(&self.hub, &self.plan.borrow().replays, subscription)
+        Feed::new(&self.hub, &self.replays, subscription)
     }
 
     /// The newest `limit` events of `rooms` below a row's id.
@@ -245,7 +250,6 @@ impl LiveSource {
     /// # Errors
     /// [`FeedError`].
     pub async fn before(&self, rooms: &[Room], below: i64, limit: usize) -> Result<Older, FeedError> {
-        let replays = self.plan.borrow().replays.clone();
         let subscriber = Subscriber::new(self.hub.clone(), rooms);
         let Joined::At { epoch, present, .. } = subscriber.join() else {
             return Err(FeedError::Unavailable);
@@ -253,7 +257,7 @@ impl LiveSource {
         let base = present.open.union(&OpenSet::above(below.saturating_sub(1)));
         let cursor = Cursor { epoch, open: base.clone() };
         let older = OpenSet::above(0).difference(&base);
-        let found = replays.nth_newest(rooms, &older, limit + 1).await?;
+        let found = self.replays.nth_newest(rooms, &older, limit + 1).await?;
         let Some(lowest) = found else { return Ok(Older { events: None, cursor, more: false }) };
         let request = Request {
             epoch,
@@ -262,7 +266,7 @@ impl LiveSource {
             base,
             max_rows: limit + 1,
         };
-        let (events, more) = Batch::newest(epoch, replays.all_pages(request).await?, limit);
+        let (events, more) = Batch::newest(epoch, self.replays.all_pages(request).await?, limit);
         Ok(Older { events, cursor, more })
     }
 

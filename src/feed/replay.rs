@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -104,7 +104,7 @@ type Pending = Shared<BoxFuture<'static, Result<Page, Failed>>>;
 
 /// The replays of one source.
 pub struct Replays {
-    table: Arc<dyn Table>,
+    table: RwLock<Arc<dyn Table>>,
     /// How many read at a time.
     permits: Semaphore,
     pending: Mutex<HashMap<Request, (Pending, Instant)>>,
@@ -120,12 +120,21 @@ impl Replays {
     /// At most `at_once` reads at a time.
     pub fn new(table: Arc<dyn Table>, at_once: usize) -> Arc<Self> {
         Arc::new(Self {
-            table,
+            table: RwLock::new(table),
             permits: Semaphore::new(at_once),
             pending: Mutex::new(HashMap::new()),
             queries: AtomicU64::new(0),
             served: AtomicU64::new(0),
         })
+    }
+
+    /// Goes on with other statements (a change of the columns that are sent).
+    pub fn use_table(&self, table: Arc<dyn Table>) {
+        *self.table.write().expect("no holder of this lock panics") = table;
+    }
+
+    fn table(&self) -> Arc<dyn Table> {
+        self.table.read().expect("no holder of this lock panics").clone()
     }
 
     /// The page that `request` asks for, shared with equal requests of the same moment.
@@ -172,13 +181,13 @@ impl Replays {
     ) -> Result<Option<i64>, Failed> {
         let _permit = self.permit().await;
         self.queries.fetch_add(1, Ordering::Relaxed);
-        self.table.nth_newest(rooms, ranges, count).await.map_err(|error| failed(&error))
+        self.table().nth_newest(rooms, ranges, count).await.map_err(|error| failed(&error))
     }
 
     /// See [`Store::ceiling`].
     pub async fn ceiling(&self) -> Result<i64, Failed> {
         let _permit = self.permit().await;
-        self.table.ceiling().await.map_err(|error| failed(&error))
+        self.table().ceiling().await.map_err(|error| failed(&error))
     }
 
     /// Reads so far, and pages given to subscribers.
@@ -194,7 +203,7 @@ impl Replays {
         let _permit = self.permit().await;
         self.queries.fetch_add(1, Ordering::Relaxed);
         let ranges = request.wanted.difference(&request.base);
-        let page = self.table.replay(&request.rooms, &ranges, request.max_rows).await;
+        let page = self.table().replay(&request.rooms, &ranges, request.max_rows).await;
         let page = page.map_err(|error| failed(&error))?;
         Ok(Page { segment: encode(request, &page.rows).map(Arc::new), cut: page.cut })
     }

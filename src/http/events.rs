@@ -13,7 +13,7 @@ use super::error::{ApiError, ErrorCode};
 use super::params::{MAX_ROOMS, Params, check_room};
 use super::{Shared, poll, sse};
 use crate::cursor::Resume;
-use crate::feed::{Feed, Start, Subscription};
+use crate::feed::{Start, Subscription};
 use crate::relay::LiveSource;
 use crate::room::{Room, RoomType};
 
@@ -69,14 +69,17 @@ pub(super) async fn subscribe(
         .map_or_else(|| several(&params.rooms), |room| Ok(vec![room]))?;
     let rooms = parse_rooms(target.source.definition().room_type, &names)?;
     match format {
-        Format::EventStream => Ok(stream(&shared, target.source, subscription(rooms, &params, 0))),
-        Format::Json => answer(&shared, target.source, rooms, &params).await,
+        Format::EventStream => Ok(stream(&shared, &target.source, subscription(rooms, &params, 0, STREAM_PAGE_ROWS))),
+        Format::Json => answer(&shared, &target.source, rooms, &params).await,
     }
 }
 
+/// Rows of one page of a stream's replay.
+const STREAM_PAGE_ROWS: usize = 500;
+
 /// The event stream of a subscription.
-fn stream(shared: &Shared, source: Arc<LiveSource>, subscription: Subscription) -> Response {
-    let mut feed = Feed::new(source, subscription);
+fn stream(shared: &Shared, source: &LiveSource, subscription: Subscription) -> Response {
+    let mut feed = source.feed(subscription);
     let settings = &shared.settings;
     let steps = move |cx: &mut std::task::Context<'_>| feed.poll_step(cx);
     sse::response(sse::EventStream::new(
@@ -90,41 +93,34 @@ fn stream(shared: &Shared, source: Arc<LiveSource>, subscription: Subscription) 
 /// The JSON answer that the parameters ask for.
 async fn answer(
     shared: &Shared,
-    source: Arc<LiveSource>,
+    source: &LiveSource,
     rooms: Vec<Room>,
     params: &Params,
 ) -> Result<Response, ApiError> {
-    poll::check_available(&source)?;
+    poll::check_available(source)?;
     match (params.before, params.wait) {
-        (Some(below), _) => poll::before(&source, &rooms, below, params.limit).await,
+        (Some(below), _) => poll::before(source, &rooms, below, params.limit).await,
         (None, Some(wait)) => {
-            let subscription = subscription(rooms, params, 0);
+            let subscription = subscription(rooms, params, 0, params.limit + 1);
             poll::long(source, subscription, params.limit, wait, &shared.drain).await
         }
-        (None, None) => poll::plain(source, subscription(rooms, params, params.limit), params.limit).await,
+        (None, None) => {
+            let subscription = subscription(rooms, params, params.limit, params.limit + 1);
+            poll::plain(source, subscription, params.limit).await
+        }
     }
 }
 
 /// What the feed is asked for: `default_last` is how many of the newest events go first where the client said neither
 /// a cursor nor `last`.
-fn subscription(rooms: Vec<Room>, params: &Params, default_last: usize) -> Subscription {
-    match &params.resume {
-        Some(Resume::Cursor(cursor)) => Subscription {
-            rooms,
-            start: Start::After(cursor.clone()),
-            last: 0,
-        },
-        Some(Resume::RowId(id)) => Subscription {
-            rooms,
-            start: Start::AfterRow(*id),
-            last: 0,
-        },
-        None => Subscription {
-            rooms,
-            start: Start::Now,
-            last: params.last.unwrap_or(default_last),
-        },
-    }
+fn subscription(rooms: Vec<Room>, params: &Params, default_last: usize, page_rows: usize) -> Subscription {
+    let (start, last) = match &params.resume {
+        Some(Resume::Cursor(cursor)) => (Start::After(cursor.clone()), 0),
+        Some(Resume::RowId(id)) => (Start::AfterRow(*id), 0),
+        None => (Start::Now, default_last),
+    };
+    let last = params.last.unwrap_or(last);
+    Subscription { rooms, start, last, page_rows }
 }
 
 /// The rooms of a query.

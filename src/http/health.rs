@@ -10,26 +10,22 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use super::Shared;
+use crate::relay::Readiness;
 
 /// `GET /health/live`: the process answers.
 pub(super) async fn live() -> Response {
     answer(StatusCode::OK, json!({"status": "live"}))
 }
 
-/// `GET /health/ready`: every source is followed and the relay is not ending; else 503 with the reasons in words.
+/// `GET /health/ready`: every source is followed and the relay is not ending; else 503 with the reasons in words. What
+/// hinders but does not stop it (no bell to be heard, findings about a table) stands in `notes`.
 pub(super) async fn ready(State(shared): State<Arc<Shared>>) -> Response {
-    let mut reasons = shared.relay.readiness();
-    if shared.drain.is_started() {
-        reasons.push("the relay is shutting down".into());
-    }
-    if reasons.is_empty() {
-        answer(StatusCode::OK, json!({"status": "ready"}))
-    } else {
-        answer(
-            StatusCode::SERVICE_UNAVAILABLE,
-            json!({"status": "not_ready", "reasons": reasons}),
-        )
-    }
+    let Readiness { reasons, notes } = shared.relay.readiness();
+    let (status, word) = match reasons.is_empty() {
+        true => (StatusCode::OK, "ready"),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "not_ready"),
+    };
+    answer(status, json!({"status": word, "reasons": reasons, "notes": notes}))
 }
 
 fn answer(status: StatusCode, body: serde_json::Value) -> Response {

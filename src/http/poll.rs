@@ -1,6 +1,5 @@
 //! JSON answers: plain poll, long poll and scrolling back, as short reads of the same feed that a stream renders.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::HeaderValue;
@@ -11,7 +10,7 @@ use tokio::time::Instant;
 use super::error::{ApiError, ErrorCode};
 use crate::cursor::Cursor;
 use crate::feed::{Batch, Feed, FeedError, ResetCode, Step, Subscription};
-use crate::relay::LiveSource;
+use crate::relay::{LiveSource, Older};
 use crate::room::Room;
 use crate::shutdown::Drain;
 
@@ -20,12 +19,12 @@ use crate::shutdown::Drain;
 /// # Errors
 /// 409 on a reset, 503 while the database is away, 404 when the source was detached.
 pub(super) async fn plain(
-    source: Arc<LiveSource>,
+    source: &LiveSource,
     subscription: Subscription,
     limit: usize,
 ) -> Result<Response, ApiError> {
     source.sync().await?;
-    let mut feed = Feed::new(source, subscription);
+    let mut feed = source.feed(subscription);
     let mut page = Page::new(limit);
     let caught_up = page.replay(&mut feed).await?;
     Ok(page.answer(caught_up))
@@ -37,14 +36,14 @@ pub(super) async fn plain(
 /// # Errors
 /// As [`plain`].
 pub(super) async fn long(
-    source: Arc<LiveSource>,
+    source: &LiveSource,
     subscription: Subscription,
     limit: usize,
     wait: Duration,
     drain: &Drain,
 ) -> Result<Response, ApiError> {
     let deadline = Instant::now() + wait;
-    let mut feed = Feed::new(source, subscription);
+    let mut feed = source.feed(subscription);
     let mut page = Page::new(limit);
     let caught_up = page.replay(&mut feed).await?;
     let Some(ready) = caught_up.clone().filter(|_| page.is_empty()) else {
@@ -73,12 +72,12 @@ pub(super) async fn before(
     below: i64,
     limit: usize,
 ) -> Result<Response, ApiError> {
-    let (batch, more) = source.before(rooms, below, limit).await?;
+    let Older { events, cursor, more } = source.before(rooms, below, limit).await?;
     let mut page = Page::new(limit);
-    page.cursor = Some(batch.cursor());
-    page.take(batch);
-    let caught_up = page.cursor.clone().filter(|_| !more);
-    Ok(page.answer(caught_up))
+    if let Some(events) = events {
+        page.take(events);
+    }
+    Ok(page.render(&cursor, more))
 }
 
 /// An answer under construction.
@@ -149,19 +148,19 @@ impl Page {
             }
             self.events.extend_from_slice(event);
         }
-        if !batch.is_empty() {
-            self.count += batch.len();
-            self.cursor = Some(batch.cursor());
-        }
+        self.count += batch.len();
+        self.cursor = batch.cursor().or(self.cursor.take());
         cut
     }
 
     /// The answer: `caught_up` is the cursor where nothing more stands after it already.
     fn answer(self, caught_up: Option<Cursor>) -> Response {
         let more = caught_up.is_none();
-        let cursor = caught_up
-            .or(self.cursor)
-            .expect("a list is cut after an event at the earliest");
+        let cursor = caught_up.or_else(|| self.cursor.clone()).expect("a list is cut after an event at the earliest");
+        self.render(&cursor, more)
+    }
+
+    fn render(self, cursor: &Cursor, more: bool) -> Response {
         let mut body = Vec::with_capacity(self.events.len() + 64);
         body.extend_from_slice(b"{\"events\":[");
         body.extend_from_slice(&self.events);

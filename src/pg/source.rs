@@ -42,6 +42,19 @@ pub struct Source {
     pub ordinal: i64,
 }
 
+impl Source {
+    /// The room column's type as SQL names it.
+    pub fn room_sql_type(&self) -> &'static str {
+        self.room_type.name()
+    }
+
+    /// Whether the same statements serve both: all but the epoch and what goes with it, which a tail reads itself.
+    pub fn has_same_shape(&self, other: &Self) -> bool {
+        let Self { epoch, start_id, sequence_filenode, ordinal, .. } = other.clone();
+        *other == Self { epoch, start_id, sequence_filenode, ordinal, ..self.clone() }
+    }
+}
+
 /// A registered source, which may have lost its table since.
 #[derive(Clone, Debug)]
 pub struct Listed {

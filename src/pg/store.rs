@@ -92,7 +92,7 @@ impl Store {
         // One pass over the template: a name put in may itself look like a place holder.
         let fill = |template: &str| {
             fill_template(template, |name| match name {
-                "id" => Some(&source.id_column),
+                "id" => Some(source.id_column.as_str()),
                 "room" => Some(&source.room_column),
                 "relation" => Some(&source.relation),
                 "room_type" => Some(source.room_sql_type()),
@@ -305,7 +305,7 @@ fn bounds(ranges: impl Iterator<Item = IdRange>) -> (Vec<i64>, Vec<i64>) {
 }
 
 /// Replaces each `{name}` that `value` knows.
-fn fill_template<'a>(template: &str, value: impl Fn(&str) -> Option<&'a String>) -> String {
+fn fill_template<'a>(template: &str, value: impl Fn(&str) -> Option<&'a str>) -> String {
     let mut filled = String::with_capacity(template.len());
     let mut rest = template;
     while let Some(open) = rest.find('{') {
@@ -343,7 +343,7 @@ mod tests {
     #[test]
     fn a_template_is_filled_in_one_pass() {
         let id = "\"{room}\"".to_owned();
-        let filled = fill_template("a {id} b {unknown} {id}", |name| (name == "id").then_some(&id));
+        let filled = fill_template("a {id} b {unknown} {id}", |name| (name == "id").then_some(id.as_str()));
         assert_eq!(filled, "a \"{room}\" b {unknown} \"{room}\"");
     }
 }

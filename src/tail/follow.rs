@@ -1,0 +1,281 @@
+//! A tail at work: waits for something to do, reads, turns the bell's flag as the mode says, looks after the rest.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::hub::Hub;
+use crate::pg::backoff::Backoff;
+use crate::pg::bell::BellState;
+use crate::pg::{PgError, Session, flag};
+
+use super::mode::{Action, Heed, Mode};
+use super::pace::{Pauses, Rates};
+use super::reader::{Outcome, ReadError, Reader};
+use super::{Control, Plan, State, Tail};
+
+/// At most this often the table's locks are looked at, for gaps that linger.
+const TABLE_XMIN_INTERVAL: Duration = Duration::from_millis(100);
+
+/// This often the position is saved, if it changed, and empty rooms are forgotten.
+const SAVE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long the last statements may take when the process ends: the flag lowered, the position saved.
+const FAREWELL_WITHIN: Duration = Duration::from_secs(2);
+
+/// Why following over one connection came to its end.
+pub(super) enum Ended {
+    Shutdown,
+    Gone,
+    Failed(ReadError),
+}
+
+/// What a tail knows that outlives a connection.
+pub(super) struct Follow {
+    name: String,
+    hub: Arc<Hub>,
+    control: Arc<Control>,
+    plan: watch::Receiver<Plan>,
+    bell: watch::Receiver<BellState>,
+    /// The bell's state as far as the mode was told of it.
+    heard: BellState,
+    requests: watch::Receiver<u64>,
+    reader: Reader,
+    mode: Mode,
+    rates: Rates,
+    pauses: Pauses,
+    next_read: Instant,
+    next_table_xmin: Instant,
+    next_save: Instant,
+}
+
+impl Follow {
+    pub(super) fn new(tail: Tail) -> Self {
+        let Tail { hub, control, plan, bell, pace, .. } = tail;
+        let now = Instant::now();
+        let Plan { definition, store } = plan.borrow().clone();
+        Self {
+            name: definition.name.clone(),
+            reader: Reader::new(store, hub.clone()),
+            requests: control.requests(),
+            hub,
+            control,
+            plan,
+            bell,
+            heard: BellState::default(),
+            mode: Mode::new(definition.never_ring),
+            rates: Rates::new(pace, now),
+            pauses: Pauses::new(&pace),
+            next_read: now,
+            next_table_xmin: now,
+            next_save: now,
+        }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Follows over one connection until it, or the tail, comes to its end.
+    pub(super) async fn over(
+        &mut self,
+        session: &Session,
+        backoff: &mut Backoff,
+        shutdown: &CancellationToken,
+    ) -> Ended {
+        let mut action = self.mode.on_reconnected();
+        self.rates.restart_quiet(Instant::now());
+        loop {
+            let next = match action {
+                Action::Wait => {
+                    tokio::select! {
+                        biased;
+                        () = shutdown.cancelled() => {
+                            self.say_farewell(session).await;
+                            return Ended::Shutdown;
+                        }
+                        action = self.wait() => Ok(action),
+                    }
+                }
+                Action::Read => self.read(session).await.inspect(|_| backoff.reset()),
+                Action::Raise | Action::NoteNextXid | Action::Lower => self.turn_flag(session, action).await,
+            };
+            action = match next {
+                Ok(next) => next,
+                Err(ReadError::Gone) => return Ended::Gone,
+                Err(error) => return Ended::Failed(error),
+            };
+        }
+    }
+
+    /// Waits for something to do.
+    async fn wait(&mut self) -> Action {
+        tokio::select! {
+            biased;
+            // A closed channel means that the process is ending; the token says so.
+            Ok(()) = self.bell.changed() => self.heed_bell(),
+            Ok(()) = self.plan.changed() => self.take_plan(),
+            Ok(()) = self.requests.changed() => Action::Read,
+            () = tokio::time::sleep_until(self.next_read) => Action::Read,
+        }
+    }
+
+    /// Tells the mode what was heard since it was told last.
+    fn heed_bell(&mut self) -> Action {
+        let now = Instant::now();
+        let state = *self.bell.borrow_and_update();
+        let heard = std::mem::replace(&mut self.heard, state);
+        let mut actions = [Action::Wait; 3];
+        if (state.listening, state.session) != (heard.listening, heard.session) {
+            self.rates.restart_quiet(now);
+            actions[0] = match state.listening {
+                true => self.mode.on_listen_up(),
+                false => self.mode.on_listen_down(),
+            };
+        }
+        if state.busies != heard.busies {
+            self.rates.restart_quiet(now);
+            actions[1] = self.mode.on_busy();
+        }
+        if state.rings != heard.rings {
+            self.rates.bells(state.rings.saturating_sub(heard.rings), now);
+            actions[2] = self.mode.on_bell();
+        }
+        if actions.contains(&Action::Read) { Action::Read } else { Action::Wait }
+    }
+
+    fn take_plan(&mut self) -> Action {
+        let Plan { definition, store } = self.plan.borrow_and_update().clone();
+        self.reader.use_store(store);
+        // Whatever the mode makes of it, the new statements are tried at once.
+        let _ = self.mode.set_never_ring(definition.never_ring);
+        Action::Read
+    }
+
+    /// One read, with what belongs to it.
+    async fn read(&mut self, session: &Session) -> Result<Action, ReadError> {
+        // Noted before the statement is sent: what is heard or asked for meanwhile causes another read.
+        let wanted = *self.requests.borrow_and_update();
+        let _ = self.heed_bell();
+        let outcome = self.reader.read(session).await?;
+        self.control.answer(wanted);
+        if self.control.set_state(State::Following) {
+            tracing::info!(source = %self.name, "following");
+        }
+        let action = self.after_read(&outcome);
+        self.look_after(session).await?;
+        Ok(if action == Action::Wait && outcome.cut { Action::Read } else { action })
+    }
+
+    fn after_read(&mut self, outcome: &Outcome) -> Action {
+        let now = Instant::now();
+        if outcome.rows > 0 {
+            self.rates.fruitful_read(now);
+        }
+        let before = self.mode.name();
+        let heed = Heed {
+            flag: outcome.header.must_ring,
+            xmin: outcome.header.snapshot_xmin,
+            quiet: self.rates.is_quiet(now) && !outcome.cut,
+            stormy: self.rates.is_stormy(now),
+        };
+        let action = self.mode.on_read(&heed);
+        if self.mode.name() != before {
+            tracing::debug!(source = %self.name, from = before, to = self.mode.name(), "the bell's mode");
+        }
+        let pause = self.pauses.after_read(self.mode.pace(), outcome.took, outcome.rows > 0);
+        self.next_read = now + pause.unwrap_or(Duration::ZERO);
+        action
+    }
+
+    /// Beside the reads, each at its own interval: the table's locks, the saved position, the hub's empty rooms.
+    async fn look_after(&mut self, session: &Session) -> Result<(), ReadError> {
+        let now = Instant::now();
+        let wanted = self.reader.lingers() || self.mode.wants_table_xmin();
+        if wanted && now >= self.next_table_xmin {
+            self.next_table_xmin = now + TABLE_XMIN_INTERVAL;
+            let relation = self.plan.borrow().definition.relation_oid;
+            let table_xmin = flag::table_xmin(session, relation).await?.unwrap_or(u64::MAX);
+            self.reader.note_table_xmin(table_xmin);
+            self.mode.on_table_xmin(table_xmin);
+        }
+        if self.reader.lingers() {
+            // A gap needs another read to die, and none may come by itself for a second.
+            self.next_read = self.next_read.min(now + TABLE_XMIN_INTERVAL);
+        }
+        if now >= self.next_save {
+            self.next_save = now + SAVE_INTERVAL;
+            self.hub.sweep(now);
+            if let Err(error) = self.reader.save(session).await {
+                if error.is_connection_lost() {
+                    return Err(error.into());
+                }
+                tracing::debug!(source = %self.name, %error, "the position was not saved");
+            }
+        }
+        Ok(())
+    }
+
+    /// Does what the mode says about the flag.
+    async fn turn_flag(&mut self, session: &Session, action: Action) -> Result<Action, ReadError> {
+        let bell = self.plan.borrow().definition.bell_oid;
+        let done = match action {
+            Action::Raise => flag::raise(session, bell).await.map(|()| 0),
+            Action::NoteNextXid => flag::note_next_xid(session).await,
+            _ => flag::lower(session, bell, &self.name).await.map(|()| 0),
+        };
+        // A `busy` that came while the statement was under way counts before its answer.
+        let heeded = self.heed_bell();
+        let next = match (action, done) {
+            (Action::Raise, Ok(_)) => self.mode.on_raised(),
+            (Action::NoteNextXid, Ok(next_xid)) => self.mode.on_noted(next_xid),
+            (_, Ok(_)) => self.mode.on_lowered(),
+            (_, Err(error)) if error.is_connection_lost() => return Err(error.into()),
+            (_, Err(error)) => {
+                tracing::warn!(source = %self.name, %error, "the bell's flag can't be set: polling");
+                self.mode.on_refused()
+            }
+        };
+        Ok(if next == Action::Wait { heeded } else { next })
+    }
+
+    /// Before the process ends: nobody may be left to hear the bell, and the position is what others start from.
+    async fn say_farewell(&mut self, session: &Session) {
+        let bell = self.plan.borrow().definition.bell_oid;
+        let _ = self.mode.shutdown();
+        let farewell = async {
+            self.reader.save(session).await?;
+            flag::lower(session, bell, &self.name).await
+        };
+        match tokio::time::timeout(FAREWELL_WITHIN, farewell).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(source = %self.name, %error, "the last position was not saved"),
+            Err(_) => tracing::warn!(source = %self.name, "the database did not answer the farewell"),
+        }
+    }
+
+    pub(super) fn note_trouble(&self, error: &ReadError) {
+        let state = match error {
+            ReadError::Database(error) if is_of_the_source(error) => State::Broken { reason: error.to_string() },
+            error => State::Away { reason: error.to_string() },
+        };
+        if self.control.set_state(state) {
+            tracing::warn!(source = %self.name, %error, "rows can't be read; trying again");
+        }
+    }
+
+    pub(super) fn close(&self) {
+        tracing::info!(source = %self.name, "detached");
+        self.control.set_state(State::Gone);
+        self.hub.close();
+    }
+}
+
+/// Whether the statement itself can't be run as things stand: a table, column or privilege is gone (classes 42, 0A of
+/// PostgreSQL's SQLSTATEs), rather than the database being away or overloaded.
+fn is_of_the_source(error: &PgError) -> bool {
+    error.sqlstate().is_some_and(|state| matches!(&state.code()[..2], "42" | "0A" | "22"))
+}
