@@ -134,7 +134,7 @@ fn in_room(source: &Source, room: &Room, row: &NewRow) -> Result<NewRow, Publish
 fn statement<'a>(source: &Source, columns: impl Iterator<Item = &'a str>) -> String {
     let columns = columns.map(quote).collect::<Vec<_>>().join(", ");
     fill_template(PUBLISH, |name| match name {
-        "relation" => Some(&source.relation),
+        "relation" => Some(source.relation.as_str()),
         "columns" => Some(&columns),
         "id" => Some(&source.id_column),
         _ => None,

@@ -12,16 +12,21 @@ use axum::body::Body;
 use axum::http::{Method, Request};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio::time::Instant;
 use tower::ServiceExt;
 
 use super::*;
 use crate::cursor::OpenSet;
 use crate::event::{Row, RowBody};
-use crate::feed::Replays;
-use crate::hub::{Hub, HubLimits, RingLimits};
+use crate::hub::{HubLimits, RingLimits};
+use crate::pg::Database;
+use crate::pg::bell::ListenStatus;
 use crate::pg::source::Source;
-use crate::relay::LiveSource;
+use crate::pg::store::ReadLimits;
+use crate::relay::{LiveSource, SourceLimits};
 use crate::room::{Room, RoomType};
+use crate::tail;
 use table::MemoryTable;
 
 const SSE: (&str, &str) = ("accept", "text/event-stream");
@@ -31,11 +36,11 @@ const GLOBAL: Duration = Duration::from_secs(10);
 /// A relay with the sources `messages` (rooms are text, epoch 7) and `numbers` (rooms are integers), and its router.
 struct App {
     relay: Arc<Relay>,
+    /// `messages`.
+    source: Arc<LiveSource>,
+    table: Arc<MemoryTable>,
     drain: Drain,
     router: Router,
-    /// Of `messages`.
-    table: Arc<MemoryTable>,
-    hub: Arc<Hub>,
 }
 
 impl App {
@@ -47,20 +52,25 @@ impl App {
     }
 
     fn with(settings: HttpSettings) -> Self {
-        let table = Arc::new(MemoryTable::default());
-        let messages = source("messages", RoomType::Text, table.clone());
-        let numbers = source("numbers", RoomType::Int, Arc::default());
-        let hub = messages.hub.clone();
-        let sources = [("messages".into(), messages), ("numbers".into(), numbers)].into();
-        let relay = Arc::new(Relay { sources, ..Relay::default() });
         let drain = Drain::new(Duration::from_millis(50));
+        let draining = drain.clone();
+        let listening = watch::Sender::new(ListenStatus::Up {
+            last_round_trip: Instant::now(),
+        });
+        let relay = Arc::new(Relay::new(None, listening.subscribe(), move || {
+            draining.is_started()
+        }));
+        let table = Arc::new(MemoryTable::default());
+        let source = source("messages", RoomType::Text, table.clone());
+        relay.insert(source.clone());
+        relay.insert(self::source("numbers", RoomType::Int, Arc::default()));
         let router = router(relay.clone(), settings, drain.clone());
         Self {
             relay,
+            source,
+            table,
             drain,
             router,
-            table,
-            hub,
         }
     }
 
@@ -73,7 +83,7 @@ impl App {
         let rows: Vec<Row> = ids.into_iter().map(|id| row(room, id)).collect();
         self.table.insert(&rows);
         let high = rows.last().expect("at least one").id;
-        self.hub.publish(|publication| {
+        self.source.hub().publish(|publication| {
             rows.iter()
                 .for_each(|row| publication.deliver(row, &OpenSet::above(row.id)));
             OpenSet::above(high)
@@ -83,7 +93,7 @@ impl App {
     /// Waits until someone listens to a room.
     async fn subscribed(&self) {
         let listening = async {
-            while self.hub.population().1 == 0 {
+            while self.source.hub().population().1 == 0 {
                 tokio::task::yield_now().await;
             }
         };
@@ -104,10 +114,15 @@ impl App {
             request = request.header(*name, *value);
         }
         let answer = self.router.clone().oneshot(request.body(body.into()).unwrap());
+        let answer = async {
+            tokio::select! {
+                answer = answer => answer.unwrap(),
+                () = self.source.control().answer_all() => unreachable!("it goes on for ever"),
+            }
+        };
         tokio::time::timeout(GLOBAL, answer)
             .await
             .expect("an answer in time")
-            .unwrap()
     }
 
     async fn get(&self, uri: &str, headers: &[(&str, &str)]) -> Response {
@@ -163,23 +178,31 @@ fn source(name: &str, room_type: RoomType, table: Arc<MemoryTable>) -> Arc<LiveS
         sequence_filenode: 1,
         ordinal: 1,
     };
+    let database = Database::unconnected("postgres://nobody@127.0.0.1:1/none").expect("a URL");
+    let live = LiveSource::new(database, definition, limits());
+    live.use_table(table);
+    live.hub().restart(7, OpenSet::above(0));
+    live.control().set_state(tail::State::Following);
+    live
+}
+
+fn limits() -> SourceLimits {
     let ring = RingLimits {
         events: 1000,
         bytes: 1 << 20,
     };
-    let hub = Hub::new(HubLimits {
-        ring,
-        total_bytes: 1 << 24,
-        linger: Duration::ZERO,
-    });
-    hub.restart(7, OpenSet::above(0));
-    let replays = Replays::new(table, 4);
-    Arc::new(LiveSource {
-        definition: Arc::new(definition),
-        hub,
-        replays,
-        away: false.into(),
-    })
+    SourceLimits {
+        hub: HubLimits {
+            ring,
+            total_bytes: 1 << 24,
+            linger: Duration::ZERO,
+        },
+        reads: ReadLimits {
+            event_bytes: 1 << 20,
+            page_bytes: 1 << 22,
+        },
+        replays_at_once: 4,
+    }
 }
 
 fn row(room: &str, id: i64) -> Row {

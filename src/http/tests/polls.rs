@@ -118,7 +118,7 @@ async fn a_reset_on_a_poll_is_a_conflict_with_a_cursor() {
     }
     let later = async {
         app.subscribed().await;
-        app.hub.restart(8, OpenSet::above(0));
+        app.source.hub().restart(8, OpenSet::above(0));
     };
     let (problem, ()) = tokio::join!(
         app.problem(Method::GET, "/v1/rooms/42/events?wait=60", &[], ""),
@@ -140,7 +140,9 @@ async fn polls_answer_503_while_the_database_is_away() {
             "{query}"
         );
     }
-    app.relay.sources["messages"].away.store(true, Ordering::Relaxed);
+    app.source.control().set_state(tail::State::Away {
+        reason: "no route".into(),
+    });
     let response = app.get("/v1/rooms/42/events?wait=60", &[]).await;
     assert_eq!(
         (response.status().as_u16(), &response.headers()["retry-after"]),
@@ -151,7 +153,7 @@ async fn polls_answer_503_while_the_database_is_away() {
 #[tokio::test]
 async fn a_poll_of_a_detached_source_is_unknown() {
     let app = App::new();
-    app.hub.close();
+    app.source.hub().close();
     assert_eq!(
         app.problem(Method::GET, ROOM, &[], "").await,
         (404, "unknown_source".into())

@@ -5,15 +5,18 @@ use crate::pg::PgError;
 use crate::pg::publish::PublishError;
 
 #[tokio::test]
-async fn publish_inserts_the_row_into_the_room_of_the_path() {
+async fn a_row_that_no_database_takes_is_503_in_our_own_words() {
     let app = App::new();
-    let json_type = ("content-type", "application/json; charset=utf-8");
-    let response = app
-        .send(Method::POST, ROOM, &[json_type], r#"{"body":"hi"}"#)
-        .await;
-    assert_eq!(response.status(), 201);
-    assert_eq!(body_json(response).await, json!({"id": 7, "room": "42"}));
-    assert_eq!(app.send(Method::POST, ROOM, &[], "{}").await.status(), 201);
+    for headers in [&[("content-type", "application/json; charset=utf-8")][..], &[]] {
+        let response = app.send(Method::POST, ROOM, headers, r#"{"body":"hi"}"#).await;
+        assert_eq!(
+            (response.status().as_u16(), &response.headers()["retry-after"]),
+            (503, &HeaderValue::from(1))
+        );
+        let problem = body_json(response).await;
+        assert_eq!(problem["code"], "database_unavailable");
+        assert!(!problem.to_string().contains("127.0.0.1"), "{problem}");
+    }
 }
 
 #[tokio::test]

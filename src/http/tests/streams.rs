@@ -58,7 +58,7 @@ async fn a_stream_is_told_of_a_reset_and_ends_when_its_source_is_detached() {
     let reset = "event: reset\nid: 7.3\ndata: {\"code\":\"epoch\",\"cursor\":\"7.3\"}\n\n";
     assert_eq!(chunk(&mut body).await, reset);
     assert!(chunk(&mut body).await.starts_with("event: ready\nid: 7.3\n"));
-    app.hub.close();
+    app.source.hub().close();
     assert_eq!(
         chunk(&mut body).await,
         "event: end\ndata: {\"code\":\"unknown_source\"}\n\n"
@@ -131,5 +131,5 @@ async fn streams_that_end_leave_no_room_behind() {
         let mut body = app.get(ROOM, &[SSE]).await.into_body();
         chunk(&mut body).await;
     }
-    assert_eq!(app.hub.population().1, 0);
+    assert_eq!(app.source.hub().population().1, 0);
 }
