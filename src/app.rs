@@ -22,7 +22,7 @@ use crate::pg::source::{self, Source};
 use crate::pg::store::ReadLimits;
 use crate::pg::{Database, PgError, PoolOptions};
 use crate::relay::{LiveSource, Relay, SourceLimits};
-use crate::shutdown::Drain;
+use crate::shutdown::{Drain, Signals};
 use crate::tail::Tail;
 use crate::tail::pace::PaceOptions;
 
@@ -34,6 +34,12 @@ const SCHEMA_CHECK_INTERVAL: Duration = Duration::from_secs(60);
 
 /// How long a request's head may take.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long the tails may take for their last statements.
+const FAREWELL_WITHIN: Duration = Duration::from_secs(3);
+
+/// The exit code when the operator did not want to wait: as after SIGINT.
+const SIGNALLED_TWICE: i32 = 130;
 
 /// Contents of one read or page of a replay, in bytes.
 const PAGE_BYTES: usize = 4 << 20;
@@ -51,6 +57,8 @@ pub enum AppError {
     Listen { address: SocketAddr, source: std::io::Error },
     #[error("--allow-origin (ROWCAST_ALLOW_ORIGIN) {0:?} can't stand in a header")]
     Origin(String),
+    #[error("signals can't be listened for: {0}")]
+    Signals(#[source] std::io::Error),
     #[error("a task failed; the log says how")]
     TaskFailed,
 }
@@ -126,6 +134,24 @@ impl App {
         self.address
     }
 
+    /// [`App::run`] until SIGTERM or SIGINT; a second one ends the process at once.
+    ///
+    /// # Errors
+    /// As [`App::run`], and if signals can't be had.
+    pub async fn run_until_signalled(self) -> Result<(), AppError> {
+        let mut signals = Signals::new().map_err(AppError::Signals)?;
+        let drained = CancellationToken::new();
+        let asked = drained.clone();
+        tokio::spawn(async move {
+            signals.next().await;
+            asked.cancel();
+            signals.next().await;
+            tracing::warn!("a second signal: ending at once");
+            std::process::exit(SIGNALLED_TWICE);
+        });
+        self.run(drained.cancelled_owned()).await
+    }
+
     /// Serves until `shutdown` completes, then drains: no new connections, streams end over the grace period, tails
     /// save their positions.
     ///
@@ -152,7 +178,9 @@ impl App {
         }
         tasks.stop.cancel();
         tasks.tracker.close();
-        tasks.tracker.wait().await;
+        if tokio::time::timeout(FAREWELL_WITHIN, tasks.tracker.wait()).await.is_err() {
+            tracing::warn!("the database does not answer: ending without its last word");
+        }
         if tasks.failed.is_cancelled() { Err(AppError::TaskFailed) } else { Ok(()) }
     }
 }

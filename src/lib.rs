@@ -4,6 +4,7 @@ pub mod app;
 pub mod cli;
 pub mod config;
 pub mod cursor;
+pub mod demo;
 pub mod event;
 pub mod feed;
 pub mod http;

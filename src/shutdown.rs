@@ -1,7 +1,9 @@
 //! The orderly end of the process: a signal that every stream sees, and the window over which they end.
 
+use std::io;
 use std::time::Duration;
 
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture, WaitForCancellationFutureOwned};
 
 /// The share of the grace period over which streams end. The rest is left for the last bytes to be sent.
@@ -53,5 +55,30 @@ impl Drain {
     /// reconnect in the same instant.
     pub fn stagger(&self) -> Duration {
         self.grace.mul_f64(rand::random_range(0.0..WINDOW))
+    }
+}
+
+/// SIGTERM and SIGINT, however often they come.
+#[derive(Debug)]
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// Takes both signals over from their defaults.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// Completes at the next of either.
+    pub async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
     }
 }

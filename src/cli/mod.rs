@@ -7,8 +7,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::bail;
+use axum::Router;
 use clap::{Args, Parser, Subcommand};
 
+use crate::app::App;
 use crate::config::{ServeArgs, ServeConfig};
 use crate::pg::migrate::migrate;
 use crate::telemetry::{self, LogArgs};
@@ -79,7 +81,8 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     if !applied.is_empty() {
         tracing::info!(?applied, "schema rowcast was brought to this version");
     }
-    bail!("serve is not wired yet: {} addresses", config.listen.len())
+    let app = App::bind(&config, Router::new()).await?;
+    Ok(app.run_until_signalled().await?)
 }
 
 async fn demo(args: DemoArgs) -> anyhow::Result<()> {

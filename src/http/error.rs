@@ -162,10 +162,6 @@ impl From<PublishError> for ApiError {
                 ErrorCode::InvalidRow,
                 "A value has the wrong type, or a constraint of the table does not admit the row.",
             ),
-            PublishError::Swallowed => (
-                ErrorCode::InvalidRow,
-                "A trigger or a rule of the table did not let the row in.",
-            ),
             PublishError::Duplicate(_) => (
                 ErrorCode::Duplicate,
                 "A unique constraint has such a row already.",
@@ -175,6 +171,7 @@ impl From<PublishError> for ApiError {
                 ErrorCode::DatabaseUnavailable,
                 "The database can't take the row now. Whether it did is not known.",
             ),
+            PublishError::NotInserted => (ErrorCode::InvalidRow, "The table did not take the row."),
             PublishError::Failed(_) => (ErrorCode::Internal, "The row could not be inserted."),
         };
         Self::new(code, detail)

@@ -7,8 +7,8 @@ pub enum ListenStatus { Up { last_round_trip: tokio::time::Instant }, Down { rea
 #[derive(Clone)]
 pub struct Bell;
 impl Bell {
-    pub fn spawn(_listen: super::Database, _probe: super::Database, _tracker: &tokio_util::task::TaskTracker, _shutdown: tokio_util::sync::CancellationToken) -> Self { todo!() }
-    pub fn subscribe(&self, _source: &str) -> watch::Receiver<BellState> { todo!() }
-    pub fn sources_changed(&self) -> watch::Receiver<u64> { todo!() }
-    pub fn status(&self) -> watch::Receiver<ListenStatus> { todo!() }
+    pub fn spawn(_listen: super::Database, _probe: super::Database, _tracker: &tokio_util::task::TaskTracker, _shutdown: tokio_util::sync::CancellationToken) -> Self { Bell }
+    pub fn subscribe(&self, _source: &str) -> watch::Receiver<BellState> { watch::Sender::new(BellState::default()).subscribe() }
+    pub fn sources_changed(&self) -> watch::Receiver<u64> { watch::Sender::new(0).subscribe() }
+    pub fn status(&self) -> watch::Receiver<ListenStatus> { watch::Sender::new(ListenStatus::Down{reason:"stub".into()}).subscribe() }
 }

@@ -37,9 +37,6 @@ pub enum PublishError {
     /// A value has the wrong type, a constraint is violated, or a trigger of the host refused the row.
     #[error("the database refused the row")]
     Rejected(#[source] PgError),
-    /// A trigger or a rule of the host did something else instead of inserting the row.
-    #[error("a trigger or a rule of the table swallowed the row")]
-    Swallowed,
     /// A unique constraint has such a row already.
     #[error("such a row exists already")]
     Duplicate(#[source] PgError),
@@ -49,6 +46,9 @@ pub enum PublishError {
     /// The database is away, overloaded or read-only; the row may have been inserted when a connection broke.
     #[error("the database can't take a row now")]
     Unavailable(#[source] PgError),
+    /// A trigger of the host swallowed the row, or a rule did something else instead.
+    #[error("the table took no row")]
+    NotInserted,
     /// Anything else.
     #[error("publishing failed")]
     Failed(#[source] PgError),
@@ -111,7 +111,8 @@ async fn insert(database: &Database, statement: &str, json: &str) -> Result<i64,
         .map_err(PgError::from)?;
     match rows.first() {
         Some(row) => Ok(row.get(0)),
-        None => Err(PublishError::Swallowed),
+        // A trigger of the host returned null, or a rule did something else instead.
+        None => Err(PublishError::NotInserted),
     }
 }
 

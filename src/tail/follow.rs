@@ -244,6 +244,9 @@ impl Follow {
 
     /// Before the process ends: nobody may be left to hear the bell, and the position is what others start from.
     async fn say_farewell(&mut self, session: &Session) {
+        if self.control.state() == State::Gone {
+            return;
+        }
         let bell = self.plan.borrow().definition.bell_oid;
         let _ = self.mode.shutdown();
         let farewell = async {

@@ -63,12 +63,13 @@ impl Tail {
     pub async fn run(self, shutdown: CancellationToken) {
         let database = self.database.clone();
         let mut follow = Follow::new(self);
+        let purpose = format!("tail {}", follow.name());
         let mut backoff = Backoff::default();
         while !shutdown.is_cancelled() {
             let opened = tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return,
-                opened = database.session(&format!("tail {}", follow.name())) => opened,
+                opened = database.session(&purpose) => opened,
             };
             let ended = match opened {
                 Ok(session) => follow.over(&session, &mut backoff, &shutdown).await,

@@ -66,7 +66,7 @@ async fn what_the_database_says_to_a_row_becomes_a_status() {
         (PublishError::WrongRoom, (422, "invalid_row")),
         (PublishError::UnknownColumn(error()), (422, "invalid_row")),
         (PublishError::Rejected(error()), (422, "invalid_row")),
-        (PublishError::Swallowed, (422, "invalid_row")),
+        (PublishError::NotInserted, (422, "invalid_row")),
         (PublishError::Duplicate(error()), (409, "duplicate")),
         (PublishError::Forbidden(error()), (403, "forbidden")),
         (PublishError::Unavailable(error()), (503, "database_unavailable")),
