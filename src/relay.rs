@@ -240,6 +240,12 @@ impl LiveSource {
         self.control.sync().await.map_err(|_| FeedError::Unavailable)
     }
 
+    /// Replays from another table than the database's, for tests without one.
+    #[cfg(test)]
+    pub(crate) fn use_table(&self, table: Arc<dyn crate::feed::Table>) {
+        self.replays.use_table(table);
+    }
+
     /// A subscriber's feed.
     pub fn feed(&self, subscription: Subscription) -> Feed {
         Feed::new(&self.hub, &self.replays, subscription)
@@ -278,4 +284,3 @@ impl LiveSource {
         publish::publish(&self.database, &self.definition(), room, row).await
     }
 }
-

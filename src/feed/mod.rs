@@ -19,7 +19,7 @@ use crate::hub::{Hub, Joined, Piece, Position, Pull, Subscriber};
 use crate::room::Room;
 
 pub use batch::Batch;
-pub use replay::{Failed, Page, Replays, Request};
+pub use replay::{Failed, Page, Replays, Request, Table};
 
 /// Where a subscriber begins.
 #[derive(Clone, Debug)]

@@ -15,6 +15,8 @@ mod poll;
 mod publish;
 pub mod serve;
 mod sse;
+#[cfg(test)]
+mod tests;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;

@@ -4,17 +4,22 @@
 //! that it refuses goes to the log: its words hold other rows' values, and names that are nobody's business.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde_json::value::RawValue;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
 use super::source::Source;
+use super::store::fill_template;
 use super::{Database, PgError};
 use crate::room::Room;
 
 /// Inserts the row; the placeholders are filled by [`statement`].
 const PUBLISH: &str = include_str!("../../sql/publish.sql");
+
+/// How long an insert may take: it can wait for a lock of the host's own. Beyond it nobody knows whether it happened.
+const INSERT_WITHIN: Duration = Duration::from_secs(30);
 
 /// A row to insert: column names (unquoted) and their values as the client wrote them, so that a number keeps all of
 /// its digits.
@@ -52,8 +57,8 @@ pub enum PublishError {
 impl From<PgError> for PublishError {
     fn from(error: PgError) -> Self {
         match error.sqlstate().cloned() {
-            Some(state) => Self::by_state(&state, error),
-            None => Self::Unavailable(error),
+            Some(state) if !error.is_connection_lost() => Self::by_state(&state, error),
+            _ => Self::Unavailable(error),
         }
     }
 }
@@ -92,9 +97,16 @@ pub async fn publish(
     let row = in_room(source, room, row)?;
     let statement = statement(source, row.keys().map(String::as_str));
     let json = serde_json::to_string(&row).expect("texts and valid JSON");
+    let insert = tokio::time::timeout(INSERT_WITHIN, insert(database, &statement, &json));
+    insert.await.map_err(|_| PgError::TimedOut {
+        waited: INSERT_WITHIN,
+    })?
+}
+
+async fn insert(database: &Database, statement: &str, json: &str) -> Result<i64, PublishError> {
     let session = database.host_session().await?;
     let rows = session
-        .query_typed(&statement, &[(&json, Type::TEXT)])
+        .query_typed(statement, &[(&json, Type::TEXT)])
         .await
         .map_err(PgError::from)?;
     match rows.first() {
@@ -121,42 +133,13 @@ fn in_room(source: &Source, room: &Room, row: &NewRow) -> Result<NewRow, Publish
 
 /// The insert for these columns.
 fn statement<'a>(source: &Source, columns: impl Iterator<Item = &'a str>) -> String {
-    let columns: Vec<String> = columns.map(quote).collect();
-    fill(
-        PUBLISH,
-        &[
-            ("relation", &source.relation),
-            ("columns", &columns.join(", ")),
-            ("id", &source.id_column),
-        ],
-    )
-}
-
-/// Replaces each `{name}` in one pass, so that a table named `{id}` stays what it is.
-fn fill(template: &str, values: &[(&str, &str)]) -> String {
-    let mut filled = String::with_capacity(template.len());
-    let mut rest = template;
-    while let Some((before, after)) = rest.split_once('{') {
-        filled.push_str(before);
-        let known = after.split_once('}').and_then(|(name, tail)| {
-            values
-                .iter()
-                .find(|(key, _)| *key == name)
-                .map(|(_, value)| (*value, tail))
-        });
-        match known {
-            Some((value, tail)) => {
-                filled.push_str(value);
-                rest = tail;
-            }
-            None => {
-                filled.push('{');
-                rest = after;
-            }
-        }
-    }
-    filled.push_str(rest);
-    filled
+    let columns = columns.map(quote).collect::<Vec<_>>().join(", ");
+    fill_template(PUBLISH, |name| match name {
+        "relation" => Some(source.relation.as_str()),
+        "columns" => Some(&columns),
+        "id" => Some(&source.id_column),
+        _ => None,
+    })
 }
 
 /// A column's name as an SQL identifier.
@@ -185,7 +168,7 @@ mod tests {
             name: "messages".into(),
             relation: "public.\"{id}\"".into(),
             relation_oid: 1,
-            id_column: "id".into(),
+            id_column: "\"id\"".into(),
             id_type: Type::INT8,
             room_column: "\"Room \"\"1\"\"\"".into(),
             room_type: RoomType::Int,
@@ -212,7 +195,7 @@ mod tests {
             text.contains("insert into public.\"{id}\" (\"bo\"\"dy\", \"{relation}\")"),
             "{text}"
         );
-        assert!(text.contains("returning id::bigint"), "{text}");
+        assert!(text.contains("returning \"id\"::bigint"), "{text}");
     }
 
     #[test]

@@ -305,7 +305,7 @@ fn bounds(ranges: impl Iterator<Item = IdRange>) -> (Vec<i64>, Vec<i64>) {
 }
 
 /// Replaces each `{name}` that `value` knows.
-fn fill_template<'a>(template: &str, value: impl Fn(&str) -> Option<&'a str>) -> String {
+pub(super) fn fill_template<'a>(template: &str, value: impl Fn(&str) -> Option<&'a str>) -> String {
     let mut filled = String::with_capacity(template.len());
     let mut rest = template;
     while let Some(open) = rest.find('{') {

@@ -96,6 +96,17 @@ impl Control {
     pub(super) fn answer(&self, wanted: u64) {
         self.answered.send_replace(wanted);
     }
+
+    /// A tail that has nothing to read: answers every request, until dropped.
+    #[cfg(test)]
+    pub(crate) async fn answer_all(&self) {
+        let mut requests = self.requests();
+        loop {
+            let wanted = *requests.borrow_and_update();
+            self.answer(wanted);
+            requests.changed().await.expect("we hold the sender");
+        }
+    }
 }
 
 #[cfg(test)]

@@ -27,7 +27,9 @@ fn stream<const N: usize>(steps: [Result<Step, FeedError>; N], heartbeat: Durati
     )
 }
 
-async fn text<B: http_body::Body<Data = bytes::Bytes, Error = std::convert::Infallible> + Unpin>(body: &mut B) -> Option<String> {
+async fn text<B: http_body::Body<Data = bytes::Bytes, Error = std::convert::Infallible> + Unpin>(
+    body: &mut B,
+) -> Option<String> {
     let frame = timeout(Duration::from_secs(10), body.frame())
         .await
         .expect("a frame in time")?;

@@ -1,22 +1,4 @@
-//! The routes against a relay that says what a test scripts. (`event_stream` and `sockets` need no relay.)
-
-use std::collections::VecDeque;
-use std::sync::Mutex;
-
-use axum::body::Body;
-use axum::http::{Method, Request, StatusCode};
-use http_body_util::BodyExt;
-use serde_json::{Value, json};
-use tower::ServiceExt;
-
-use super::*;
-use crate::cursor::{Cursor, OpenSet};
-use crate::feed::{Batch, FeedError, ResetCode, Step};
-use crate::pg::PgError;
-use crate::pg::publish::PublishError;
-use crate::pg::source::Source;
-use crate::relay::LiveSource;
-use crate::room::RoomType;
+//! The routes over real feeds whose table a test keeps in memory. (`event_stream` and `sockets` need not even that.)
 
 mod event_stream;
 mod polls;
@@ -24,13 +6,39 @@ mod publish;
 mod routes;
 mod sockets;
 mod streams;
+mod table;
+
+use axum::body::Body;
+use axum::http::{Method, Request};
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tower::ServiceExt;
+
+use super::*;
+use crate::cursor::OpenSet;
+use crate::event::{Row, RowBody};
+use crate::hub::{HubLimits, RingLimits};
+use crate::pg::Database;
+use crate::pg::bell::ListenStatus;
+use crate::pg::source::Source;
+use crate::pg::store::ReadLimits;
+use crate::relay::{LiveSource, SourceLimits};
+use crate::room::{Room, RoomType};
+use crate::tail;
+use table::MemoryTable;
 
 const SSE: (&str, &str) = ("accept", "text/event-stream");
 const ROOM: &str = "/v1/rooms/42/events";
+const GLOBAL: Duration = Duration::from_secs(10);
 
-/// A relay with the sources `messages` (rooms are text) and `numbers` (rooms are integers), and its router.
+/// A relay with the sources `messages` (rooms are text, epoch 7) and `numbers` (rooms are integers), and its router.
 struct App {
     relay: Arc<Relay>,
+    /// `messages`.
+    source: Arc<LiveSource>,
+    table: Arc<MemoryTable>,
     drain: Drain,
     router: Router,
 }
@@ -44,33 +52,54 @@ impl App {
     }
 
     fn with(settings: HttpSettings) -> Self {
-        let mut relay = Relay::default();
-        relay
-            .sources
-            .insert("messages".into(), source("messages", RoomType::Text));
-        relay
-            .sources
-            .insert("numbers".into(), source("numbers", RoomType::Int));
-        Self::of(relay, settings)
-    }
-
-    fn of(relay: Relay, settings: HttpSettings) -> Self {
-        let relay = Arc::new(relay);
         let drain = Drain::new(Duration::from_millis(50));
+        let draining = drain.clone();
+        let listening = watch::Sender::new(ListenStatus::Up {
+            last_round_trip: Instant::now(),
+        });
+        let relay = Arc::new(Relay::new(None, listening.subscribe(), move || {
+            draining.is_started()
+        }));
+        let table = Arc::new(MemoryTable::default());
+        let source = source("messages", RoomType::Text, table.clone());
+        relay.insert(source.clone());
+        relay.insert(self::source("numbers", RoomType::Int, Arc::default()));
         let router = router(relay.clone(), settings, drain.clone());
-        Self { relay, drain, router }
+        Self {
+            relay,
+            source,
+            table,
+            drain,
+            router,
+        }
     }
 
-    fn source(&self) -> &LiveSource {
-        &self.relay.sources["messages"]
+    /// Rows of room 42 with these ids: into the table, then past the tail.
+    fn commit(&self, ids: impl IntoIterator<Item = i64>) {
+        self.commit_to("42", ids);
     }
 
-    fn say(&self, steps: impl IntoIterator<Item = Result<Step, FeedError>>) {
-        steps.into_iter().for_each(|step| self.source().say(step));
+    fn commit_to(&self, room: &str, ids: impl IntoIterator<Item = i64>) {
+        let rows: Vec<Row> = ids.into_iter().map(|id| row(room, id)).collect();
+        self.table.insert(&rows);
+        let high = rows.last().expect("at least one").id;
+        self.source.hub().publish(|publication| {
+            rows.iter()
+                .for_each(|row| publication.deliver(row, &OpenSet::above(row.id)));
+            OpenSet::above(high)
+        });
     }
 
-    fn asked(&self) -> Vec<String> {
-        std::mem::take(&mut self.source().script.lock().unwrap().asked)
+    /// Waits until someone listens to a room.
+    async fn subscribed(&self) {
+        let listening = async {
+            while self.source.hub().population().1 == 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(GLOBAL, listening)
+            .await
+            .expect("somebody subscribes");
     }
 
     async fn send(
@@ -84,15 +113,27 @@ impl App {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        self.router
-            .clone()
-            .oneshot(request.body(body.into()).unwrap())
+        let answer = self.router.clone().oneshot(request.body(body.into()).unwrap());
+        let answer = async {
+            tokio::select! {
+                answer = answer => answer.unwrap(),
+                () = self.source.control().answer_all() => unreachable!("it goes on for ever"),
+            }
+        };
+        tokio::time::timeout(GLOBAL, answer)
             .await
-            .unwrap()
+            .expect("an answer in time")
     }
 
     async fn get(&self, uri: &str, headers: &[(&str, &str)]) -> Response {
         self.send(Method::GET, uri, headers, Body::empty()).await
+    }
+
+    /// The ids, cursor and `more` of a JSON answer about [`ROOM`].
+    async fn poll(&self, query: &str, headers: &[(&str, &str)]) -> (Vec<i64>, String, bool) {
+        let response = self.get(&format!("{ROOM}?{query}"), headers).await;
+        assert_eq!(response.status(), 200, "{query}");
+        page(response).await
     }
 
     /// The status and code of the problem that a request ends in.
@@ -118,7 +159,7 @@ impl App {
     }
 }
 
-fn source(name: &str, room_type: RoomType) -> Arc<LiveSource> {
+fn source(name: &str, room_type: RoomType, table: Arc<MemoryTable>) -> Arc<LiveSource> {
     let definition = Source {
         name: name.into(),
         relation: format!("\"public\".\"{name}\""),
@@ -137,36 +178,70 @@ fn source(name: &str, room_type: RoomType) -> Arc<LiveSource> {
         sequence_filenode: 1,
         ordinal: 1,
     };
-    Arc::new(LiveSource {
-        definition: Arc::new(definition),
-        away: false.into(),
-        script: Mutex::default(),
-        older: Mutex::default(),
-        published: Mutex::new(VecDeque::new()),
-    })
+    let database = Database::unconnected("postgres://nobody@127.0.0.1:1/none").expect("a URL");
+    let live = LiveSource::new(database, definition, limits());
+    live.use_table(table);
+    live.hub().restart(7, OpenSet::above(0));
+    live.control().set_state(tail::State::Following);
+    live
 }
 
-fn events(ids: &[i64]) -> Result<Step, FeedError> {
-    Ok(Step::Events(Batch { ids: ids.to_vec() }))
-}
-
-fn at(high: i64) -> Cursor {
-    Cursor {
-        epoch: 7,
-        open: OpenSet::above(high),
+fn limits() -> SourceLimits {
+    let ring = RingLimits {
+        events: 1000,
+        bytes: 1 << 20,
+    };
+    SourceLimits {
+        hub: HubLimits {
+            ring,
+            total_bytes: 1 << 24,
+            linger: Duration::ZERO,
+        },
+        reads: ReadLimits {
+            event_bytes: 1 << 20,
+            page_bytes: 1 << 22,
+        },
+        replays_at_once: 4,
     }
 }
 
-fn ready(high: i64) -> Result<Step, FeedError> {
-    Ok(Step::Ready(at(high)))
+fn row(room: &str, id: i64) -> Row {
+    Row {
+        id,
+        room: Some(Room::canonical(room)),
+        body: RowBody::Json(format!("{{\"n\":{id}}}")),
+    }
+}
+
+fn frame(id: i64) -> String {
+    format!("id: 7.{id}\ndata: {}\n\n", event(id))
+}
+
+fn event(id: i64) -> String {
+    format!("{{\"op\":\"insert\",\"id\":{id},\"room\":\"42\",\"row\":{{\"n\":{id}}}}}")
 }
 
 async fn body_json(response: Response) -> Value {
     serde_json::from_slice(&response.into_body().collect().await.unwrap().to_bytes()).unwrap()
 }
 
+async fn page(response: Response) -> (Vec<i64>, String, bool) {
+    let body = body_json(response).await;
+    let ids = body["events"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|event| event["id"].as_i64().unwrap())
+        .collect();
+    (
+        ids,
+        body["cursor"].as_str().unwrap().to_owned(),
+        body["more"].as_bool().unwrap(),
+    )
+}
+
 async fn chunk(body: &mut Body) -> String {
-    let frame = tokio::time::timeout(Duration::from_secs(10), body.frame())
+    let frame = tokio::time::timeout(GLOBAL, body.frame())
         .await
         .expect("a chunk in time");
     let data = frame.expect("a chunk").unwrap().into_data().unwrap();

@@ -1,21 +1,22 @@
 //! Publishing: what is a row, and what the database's refusals become.
 
 use super::*;
+use crate::pg::PgError;
+use crate::pg::publish::PublishError;
 
 #[tokio::test]
-async fn publish_inserts_the_row_into_the_room_of_the_path() {
+async fn a_row_that_no_database_takes_is_503_in_our_own_words() {
     let app = App::new();
-    let json_type = ("content-type", "application/json; charset=utf-8");
-    let response = app
-        .send(Method::POST, ROOM, &[json_type], r#"{"body":"hi"}"#)
-        .await;
-    assert_eq!(response.status(), 201);
-    assert_eq!(body_json(response).await, json!({"id": 7, "room": "42"}));
-    assert_eq!(
-        app.asked(),
-        [r#"publish 42 {"body": RawValue("\"hi\"")}"#]
-    );
-    assert_eq!(app.send(Method::POST, ROOM, &[], "{}").await.status(), 201);
+    for headers in [&[("content-type", "application/json; charset=utf-8")][..], &[]] {
+        let response = app.send(Method::POST, ROOM, headers, r#"{"body":"hi"}"#).await;
+        assert_eq!(
+            (response.status().as_u16(), &response.headers()["retry-after"]),
+            (503, &HeaderValue::from(1))
+        );
+        let problem = body_json(response).await;
+        assert_eq!(problem["code"], "database_unavailable");
+        assert!(!problem.to_string().contains("127.0.0.1"), "{problem}");
+    }
 }
 
 #[tokio::test]
@@ -58,19 +59,20 @@ async fn publish_refuses_what_is_no_row() {
 
 #[tokio::test]
 async fn what_the_database_says_to_a_row_becomes_a_status() {
-    let error = || PgError::PoolTimeout;
+    let error = || PgError::TimedOut {
+        waited: Duration::ZERO,
+    };
     for (refusal, expected) in [
         (PublishError::WrongRoom, (422, "invalid_row")),
         (PublishError::UnknownColumn(error()), (422, "invalid_row")),
         (PublishError::Rejected(error()), (422, "invalid_row")),
+        (PublishError::NotInserted, (422, "invalid_row")),
         (PublishError::Duplicate(error()), (409, "duplicate")),
         (PublishError::Forbidden(error()), (403, "forbidden")),
         (PublishError::Unavailable(error()), (503, "database_unavailable")),
         (PublishError::Failed(error()), (500, "internal")),
     ] {
-        let app = App::new();
-        app.source().published.lock().unwrap().push_back(Err(refusal));
-        let (status, code) = app.problem(Method::POST, ROOM, &[], "{}").await;
-        assert_eq!((status, code.as_str()), expected);
+        let code = ApiError::from(refusal).code();
+        assert_eq!((code.status().as_u16(), code.as_str()), expected);
     }
 }

@@ -1,0 +1,79 @@
+//! A table in memory, for replays.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use crate::cursor::IdRange;
+use crate::event::Row;
+use crate::feed::Table;
+use crate::pg::PgError;
+use crate::pg::store::Page;
+use crate::room::Room;
+
+#[derive(Default)]
+pub(super) struct MemoryTable {
+    rows: Mutex<Vec<Row>>,
+    /// Whether reads fail.
+    pub(super) away: AtomicBool,
+    /// Pages that were read.
+    pub(super) pages: AtomicUsize,
+}
+
+impl MemoryTable {
+    pub(super) fn insert(&self, rows: &[Row]) {
+        self.rows.lock().unwrap().extend_from_slice(rows);
+    }
+
+    fn select(&self, rooms: &[Room], ranges: &[IdRange]) -> Result<Vec<Row>, PgError> {
+        if self.away.load(Ordering::Relaxed) {
+            return Err(PgError::TimedOut {
+                waited: Duration::ZERO,
+            });
+        }
+        let wanted = |row: &&Row| {
+            row.room.as_ref().is_some_and(|room| rooms.contains(room))
+                && ranges
+                    .iter()
+                    .any(|range| (range.low..=range.high).contains(&row.id))
+        };
+        Ok(self.rows.lock().unwrap().iter().filter(wanted).cloned().collect())
+    }
+}
+
+impl Table for MemoryTable {
+    fn replay<'a>(
+        &'a self,
+        rooms: &'a [Room],
+        ranges: &'a [IdRange],
+        max_rows: usize,
+    ) -> BoxFuture<'a, Result<Page, PgError>> {
+        self.pages.fetch_add(1, Ordering::Relaxed);
+        let page = self.select(rooms, ranges).map(|mut rows| {
+            let cut = rows.len() > max_rows;
+            rows.truncate(max_rows);
+            Page { rows, cut }
+        });
+        std::future::ready(page).boxed()
+    }
+
+    fn nth_newest<'a>(
+        &'a self,
+        rooms: &'a [Room],
+        ranges: &'a [IdRange],
+        count: usize,
+    ) -> BoxFuture<'a, Result<Option<i64>, PgError>> {
+        let found = self
+            .select(rooms, ranges)
+            .map(|rows| rows.get(rows.len().saturating_sub(count)).map(|row| row.id));
+        std::future::ready(found).boxed()
+    }
+
+    fn ceiling(&self) -> BoxFuture<'_, Result<i64, PgError>> {
+        let highest = self.rows.lock().unwrap().last().map_or(0, |row| row.id);
+        std::future::ready(Ok(highest)).boxed()
+    }
+}
