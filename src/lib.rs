@@ -3,6 +3,7 @@
 pub mod cli;
 pub mod config;
 pub mod cursor;
+pub mod demo;
 pub mod event;
 pub mod pg;
 pub mod room;

@@ -1,0 +1,3 @@
+//! `rowcast demo`: the main job with nothing set up.
+
+pub mod postgres;

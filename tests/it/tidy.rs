@@ -1,0 +1,1 @@
+//! Rules about the source that no compiler checks.
