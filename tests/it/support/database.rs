@@ -84,7 +84,11 @@ pub async fn empty_database() -> TestDatabase {
 }
 
 /// Brings the schema `rowcast` into the template.
-async fn migrate(_url: &str) {}
+async fn migrate(url: &str) {
+    rowcast::pg::migrate::migrate(url)
+        .await
+        .expect("migrate the template");
+}
 
 async fn copy_of(template: &str) -> TestDatabase {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
