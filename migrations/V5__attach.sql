@@ -15,9 +15,10 @@ exception when lock_not_available then
 end
 $$;
 
--- pg_dump by the application's own role reads schema rowcast too and fails without these.
+-- pg_dump by the application's own role reads schema rowcast too and fails without these. Definer's rights: whoever may
+-- attach need not own the schema. It gives away no more than the names of tables and columns.
 create function rowcast.grant_to_owner(relation regclass) returns void
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     owner name := (select r.rolname from pg_class c join pg_roles r on r.oid = c.relowner where c.oid = relation);
     target regclass;
@@ -26,7 +27,7 @@ begin
         execute format('grant usage on schema rowcast to %I', owner);
     end if;
     for target in select oid from pg_class where relnamespace = 'rowcast'::regnamespace
-            and relkind in ('r', 'S') and not has_table_privilege(owner, oid, 'select') loop
+            and relkind in ('r', 'S') and not has_table_privilege(owner, oid, 'select') and pg_has_role(relowner, 'usage') loop
         execute format('grant select on %s to %I', target, owner);
     end loop;
 end

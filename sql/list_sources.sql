@@ -19,7 +19,7 @@ with found as (
     group by f.name
 )
 select f.name, f.ordinal, f.epoch, f.start_id, f.sequence_filenode, f.never_ring, f.table_oid as relation_oid,
-    pg_catalog.format('%I.%I', f.nspname, f.relname) as relation,
+    pg_catalog.quote_ident(f.nspname) || '.' || pg_catalog.quote_ident(f.relname) as relation,
     pg_catalog.quote_ident(f.id_column) as id_column, f.id_type,
     pg_catalog.quote_ident(f.room_column) as room_column, f.room_type, f.room_typmod,
     s.names as columns, case when f.columns is not null then s.quoted end as payload_columns,

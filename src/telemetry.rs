@@ -10,7 +10,9 @@ use tracing_subscriber::filter::ParseError;
 pub enum LogFormat {
     /// human on a terminal, json otherwise
     Auto,
+    /// A line for people
     Human,
+    /// One JSON object a line
     Json,
 }
 
@@ -32,6 +34,9 @@ pub struct LogArgs {
     pub log_level: String,
 }
 
+/// Libraries whose talk at `info` is of no use to an operator; a filter that names them wins.
+const QUIET: &str = "refinery_core=warn,tokio_postgres=warn";
+
 /// The filter can't be read.
 #[derive(Debug, thiserror::Error)]
 #[error("--log-level (ROWCAST_LOG) {value:?} is no filter, like info or rowcast=debug: {source}")]
@@ -42,7 +47,7 @@ pub struct LogError {
 
 /// Starts the log of this process. Does nothing if there is one.
 pub fn start(args: &LogArgs) -> Result<(), LogError> {
-    let filter = EnvFilter::try_new(&args.log_level).map_err(|source| LogError {
+    let filter = EnvFilter::try_new(format!("{QUIET},{}", args.log_level)).map_err(|source| LogError {
         value: args.log_level.clone(),
         source,
     })?;

@@ -5,5 +5,7 @@
 
 mod support;
 
+mod attach;
+mod cli;
 mod launcher;
 mod tidy;

@@ -85,7 +85,9 @@ pub async fn empty_database() -> TestDatabase {
 
 /// Brings the schema `rowcast` into the template.
 async fn migrate(url: &str) {
-    rowcast::pg::migrate::migrate(url).await.expect("migrate the template");
+    rowcast::pg::migrate::migrate(url)
+        .await
+        .expect("migrate the template");
 }
 
 async fn copy_of(template: &str) -> TestDatabase {

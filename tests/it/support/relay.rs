@@ -146,7 +146,7 @@ fn command(arguments: &[&str]) -> Command {
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
         .env(
-            "RUST_LOG",
+            "ROWCAST_LOG",
             std::env::var_os("ROWCAST_TEST_LOG").unwrap_or_else(|| "rowcast=debug".into()),
         )
         .env("RUST_BACKTRACE", "1")

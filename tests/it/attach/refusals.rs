@@ -1,0 +1,481 @@
+//! What attach refuses: each with the reason and the remedy.
+
+use rowcast::pg::admin::in_words;
+
+use super::{attach, attached, role};
+use crate::support::{TestDatabase, connect, database, empty_database};
+
+/// Runs `setup`, then attach with `arguments`: it must be refused with this SQLSTATE and these words.
+async fn refused(setup: &str, arguments: &str, state: &str, words: &[&str]) {
+    let db = database().await;
+    db.batch_execute(setup).await.expect("set up");
+    refused_in(&db, arguments, state, words).await;
+}
+
+async fn refused_in(client: &tokio_postgres::Client, arguments: &str, state: &str, words: &[&str]) {
+    let error = attach(client, arguments).await.expect_err("attach is refused");
+    let said = in_words(&error);
+    assert_eq!(error.code().map(|code| code.code()), Some(state), "{said}");
+    for part in words {
+        assert!(said.contains(part), "{part:?} is not in: {said}");
+    }
+    assert!(
+        error.as_db_error().is_some_and(|e| e.hint().is_some()),
+        "no remedy: {said}"
+    );
+}
+
+const T: &str = "create table t (id bigserial primary key, room text);";
+
+#[tokio::test]
+async fn a_table_that_is_not_there() {
+    refused(
+        "",
+        "'nowhere', room => 'room'",
+        "42P01",
+        &["there is no table nowhere", "public.messages"],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn views_and_other_relations() {
+    for (made, name, kind) in [
+        ("create view v as select * from t", "v", "view"),
+        (
+            "create materialized view m as select * from t",
+            "m",
+            "materialized view",
+        ),
+        ("create sequence s", "s", "sequence"),
+        (
+            "create foreign data wrapper w; create server w foreign data wrapper w; create foreign table f (id int) server w",
+            "f",
+            "foreign table",
+        ),
+    ] {
+        refused(
+            &format!("{T} {made}"),
+            &format!("'{name}', room => 'room'"),
+            "42809",
+            &[kind, "not a table"],
+        )
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_temporary_table() {
+    refused(
+        "create temp table t (id serial primary key, room text)",
+        "'t', room => 'room'",
+        "42809",
+        &["temporary"],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_partition_alone() {
+    let setup = "create table t (id bigserial primary key, room text) partition by range (id);
+                 create table t1 partition of t for values from (1) to (1000)";
+    refused(
+        setup,
+        "'t1', room => 'room'",
+        "42809",
+        &["partition of public.t", "attach public.t"],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_foreign_partition() {
+    let setup = "create table t (id bigserial, room text) partition by range (id);
+                 create foreign data wrapper w; create server w foreign data wrapper w;
+                 create foreign table t1 partition of t for values from (1) to (1000) server w";
+    refused(
+        setup,
+        "'t', room => 'room', id => 'id'",
+        "55000",
+        &["foreign table", "another server"],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn ids_without_a_sequence() {
+    for column in [
+        "bigint",
+        "bigint default 1",
+        "bigint default (random() * 1000)::bigint",
+    ] {
+        let setup = format!("create table t (id {column} primary key, room text)");
+        refused(
+            &setup,
+            "'t', room => 'room'",
+            "55000",
+            &["draws no ids from a sequence", "as identity"],
+        )
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn ids_that_an_expression_makes_of_a_sequence() {
+    for default in [
+        "nextval('s') * 2",
+        "nextval('s'::text)",
+        "greatest(nextval('s'), 5)",
+    ] {
+        let setup =
+            format!("create sequence s; create table t (id bigint default {default} primary key, room text)");
+        refused(
+            &setup,
+            "'t', room => 'room'",
+            "55000",
+            &["draws no ids from a sequence"],
+        )
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn sequences_that_do_not_count_one_by_one_from_1() {
+    for (option, words) in [
+        ("cache 20", "in blocks (cache 20)"),
+        ("increment 2", "steps of 2"),
+        ("minvalue -5", "below 1 (minvalue -5)"),
+        ("minvalue 0 start 0", "below 1 (minvalue 0)"),
+        ("cycle", "begins anew"),
+    ] {
+        let setup = format!(
+            "create table t (id bigint generated always as identity ({option}) primary key, room text)"
+        );
+        refused(
+            &setup,
+            "'t', room => 'room'",
+            "55000",
+            &[words, "alter sequence public.t_id_seq"],
+        )
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn keys_that_are_not_one_integer() {
+    let named = "--id COLUMN";
+    refused(
+        "create table t (a int, b int, room text, primary key (a, b))",
+        "'t', room => 'room'",
+        "42P16",
+        &["2 columns (a, b)", named],
+    )
+    .await;
+    refused(
+        "create table t (id serial, room text)",
+        "'t', room => 'room'",
+        "42P16",
+        &["no primary key", named],
+    )
+    .await;
+    refused(
+        "create table t (id uuid primary key, room text)",
+        "'t', room => 'room'",
+        "42804",
+        &["id column id of public.t is of type uuid", named],
+    )
+    .await;
+    refused(
+        &format!("create domain d as bigint; {T} alter table t add seq d"),
+        "'t', room => 'room', id => 'seq'",
+        "42804",
+        &["id column seq"],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_missing_column() {
+    refused(
+        T,
+        "'t', room => 'Room'",
+        "42703",
+        &["no column \"Room\"", "It has: id, room"],
+    )
+    .await;
+    refused(T, "'t', room => 'room', id => 'nr'", "42703", &["no column nr"]).await;
+    refused(
+        T,
+        "'t', room => 'room', columns => '{id,body}'",
+        "42703",
+        &["no column body"],
+    )
+    .await;
+    refused(T, "'t', room => 'ctid'", "42703", &["no column ctid"]).await;
+}
+
+#[tokio::test]
+async fn no_columns_or_one_twice() {
+    refused(
+        T,
+        "'t', room => 'room', columns => '{}'",
+        "22023",
+        &["empty or names one twice"],
+    )
+    .await;
+    refused(
+        T,
+        "'t', room => 'room', columns => '{id,id}'",
+        "22023",
+        &["empty or names one twice"],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn rooms_of_other_types() {
+    let types = "create type mood as enum ('a'); create domain d as text;";
+    for room in [
+        "char(3)",
+        "\"char\"",
+        "boolean",
+        "numeric",
+        "json",
+        "timestamptz",
+        "mood",
+        "d",
+        "text[]",
+        "name",
+    ] {
+        let setup = format!("{types} create table t (id serial primary key, room {room})");
+        refused(
+            &setup,
+            "'t', room => 'room'",
+            "42804",
+            &["room column room of public.t is of type", "add column"],
+        )
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_room_with_a_nondeterministic_collation() {
+    let setup = "create collation loose (provider = icu, locale = 'und', deterministic = false);
+                 create table t (id serial primary key, room text collate loose)";
+    refused(
+        setup,
+        "'t', room => 'room'",
+        "42P21",
+        &["nondeterministic collation public.loose"],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_table_with_children() {
+    refused(
+        &format!("{T} create table child () inherits (t)"),
+        "'t', room => 'room'",
+        "55000",
+        &["inherited by public.child"],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_table_fed_by_a_subscription() {
+    let (publisher, db) = (empty_database().await, database().await);
+    let slot = &db.name;
+    publisher
+        .batch_execute(&format!("{T} create publication p for table t"))
+        .await
+        .expect("publish");
+    publisher
+        .batch_execute(&format!(
+            "select pg_create_logical_replication_slot('{slot}', 'pgoutput')"
+        ))
+        .await
+        .expect("make a slot");
+    let url = &publisher.url;
+    db.batch_execute(T).await.expect("make the table");
+    db.batch_execute(&format!(
+        "create subscription {slot} connection '{url}' publication p with (create_slot = false, slot_name = '{slot}', enabled = false)"
+    ))
+    .await
+    .expect("subscribe");
+    refused_in(
+        &db,
+        "'t', room => 'room'",
+        "55000",
+        &["fed by a subscription", "on the publisher"],
+    )
+    .await;
+    let (owner, theirs) = owner_of(&db, "t").await;
+    refused_in(
+        &theirs,
+        "'t', room => 'room'",
+        "55000",
+        &["fed by a subscription"],
+    )
+    .await;
+    db.batch_execute(&format!("alter subscription {slot} set (slot_name = none)"))
+        .await
+        .expect(&owner);
+    db.batch_execute(&format!("drop subscription {slot}"))
+        .await
+        .expect("drop the subscription");
+    publisher
+        .batch_execute(&format!("select pg_drop_replication_slot('{slot}')"))
+        .await
+        .expect("drop the slot");
+}
+
+/// Gives a table to a new role that may write the registry, and opens a session of it.
+async fn owner_of(db: &TestDatabase, table: &str) -> (String, tokio_postgres::Client) {
+    let (owner, url) = role(db, "owner").await;
+    db.batch_execute(&format!(
+        "alter table {table} owner to {owner}; grant usage, create on schema rowcast to {owner};
+         grant select, insert, update, delete on rowcast.sources, rowcast.positions to {owner}"
+    ))
+    .await
+    .expect("give it away");
+    (owner, connect(&url).await)
+}
+
+#[tokio::test]
+async fn row_security_that_applies_to_the_role() {
+    let db = database().await;
+    db.batch_execute(&format!("{T} alter table t enable row level security"))
+        .await
+        .expect("set up");
+    let (_, theirs) = owner_of(&db, "t").await;
+    attached(&theirs, "'t', room => 'room'").await;
+    db.batch_execute("select rowcast.detach('t'); alter table t force row level security")
+        .await
+        .expect("force");
+    refused_in(
+        &theirs,
+        "'t', room => 'room'",
+        "55000",
+        &["row security", "bypassrls"],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_role_without_rights_on_the_table_or_the_registry() {
+    let db = database().await;
+    db.batch_execute(T).await.expect("set up");
+    let (name, url) = role(&db, "weak").await;
+    db.batch_execute(&format!(
+        "grant usage on schema rowcast to {name}; grant select on rowcast.sources to {name}"
+    ))
+    .await
+    .expect("grant");
+    let theirs = connect(&url).await;
+    refused_in(
+        &theirs,
+        "'t', room => 'room'",
+        "42501",
+        &["may not make triggers on public.t", "role postgres"],
+    )
+    .await;
+    db.batch_execute(&format!("alter table t owner to {name}"))
+        .await
+        .expect("give");
+    refused_in(
+        &theirs,
+        "'t', room => 'room'",
+        "42501",
+        &["may not write the registry", "grant create"],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_function_that_inserts_need_taken_from_public() {
+    for function in [
+        "pg_current_xact_id()",
+        "pg_sequence_last_value(regclass)",
+        "pg_notify(text, text)",
+        "pg_notification_queue_usage()",
+        "has_sequence_privilege(oid, text)",
+    ] {
+        refused(
+            &format!("{T} revoke execute on function pg_catalog.{function} from public"),
+            "'t', room => 'room'",
+            "42501",
+            &["public may not execute", "grant execute"],
+        )
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn names_that_can_not_be_a_sources() {
+    refused(
+        r#"create table "Odd" (id serial primary key, room text)"#,
+        r#"'"Odd"', room => 'room'"#,
+        "42602",
+        &["'Odd' can't be the name", "--source NAME"],
+    )
+    .await;
+    refused(
+        T,
+        "'t', room => 'room', source => 'a:b'",
+        "42602",
+        &["1 to 40 characters"],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_name_that_another_table_has() {
+    let db = database().await;
+    db.batch_execute(&format!(
+        "{T} create schema s; create table s.t (id serial primary key, room text)"
+    ))
+    .await
+    .expect("set up");
+    attached(&db, "'t', room => 'room'").await;
+    refused_in(
+        &db,
+        "'s.t', room => 'room'",
+        "42710",
+        &["source t is table public.t already", "--source"],
+    )
+    .await;
+    attached(&db, "'s.t', room => 'room', source => 't2'").await;
+}
+
+#[tokio::test]
+async fn catalogs_and_our_own_tables() {
+    refused(
+        "",
+        "'rowcast.sources', room => 'name'",
+        "42809",
+        &["no table of an application"],
+    )
+    .await;
+    refused(
+        "",
+        "'pg_catalog.pg_class', room => 'relname'",
+        "42809",
+        &["no table of an application"],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn an_unknown_source_is_not_detached() {
+    let db = database().await;
+    let error = db
+        .batch_execute("select rowcast.detach('x')")
+        .await
+        .expect_err("unknown");
+    assert!(
+        in_words(&error).contains("there is no source x. None is attached."),
+        "{}",
+        in_words(&error)
+    );
+}

@@ -1,0 +1,131 @@
+//! The schema itself: migrations by several at once, by roles that may not, as a script; and dumps by the application's role.
+
+use std::path::Path;
+use std::process::Output;
+
+use rowcast::pg::migrate::{MigrateError, migrate, steps};
+use tokio::process::Command;
+use tokio::task::JoinSet;
+
+use super::{attached, bells, findings, listener, role, text, with_messages};
+use crate::support::{empty_database, server, within};
+
+#[tokio::test]
+async fn six_concurrent_migrations_all_succeed_and_one_applies() {
+    let db = empty_database().await;
+    let mut starters = JoinSet::new();
+    for _ in 0..6 {
+        let url = db.url.clone();
+        starters.spawn(async move { migrate(&url).await });
+    }
+    let applied: Vec<usize> = within(starters.join_all())
+        .await
+        .into_iter()
+        .map(|result| result.expect("migrate").len())
+        .collect();
+    assert_eq!(applied.iter().sum::<usize>(), steps().len(), "{applied:?}");
+    assert_eq!(
+        text(&db, "select count(*)::text from rowcast.migrations").await,
+        steps().len().to_string()
+    );
+}
+
+#[tokio::test]
+async fn a_role_that_may_not_migrate_is_told_what_to_run() {
+    let db = empty_database().await;
+    let (name, url) = role(&db, "relay").await;
+    let error = migrate(&url).await.expect_err("it may not");
+    assert!(matches!(error, MigrateError::NotAllowed { .. }), "{error:?}");
+    let said = error.to_string();
+    assert!(
+        said.contains("`rowcast migrate` once as role postgres") && said.contains(&name),
+        "{said}"
+    );
+
+    migrate(&db.url).await.expect("migrate");
+    let error = migrate(&url).await.expect_err("it may not read");
+    assert!(
+        error
+            .to_string()
+            .contains(&format!("grant usage on schema rowcast to {name}")),
+        "{error}"
+    );
+
+    db.batch_execute(&format!(
+        "grant usage on schema rowcast to {name}; grant select on all tables in schema rowcast to {name}"
+    ))
+    .await
+    .expect("grant");
+    assert_eq!(migrate(&url).await.expect("all is there"), [""; 0]);
+
+    db.batch_execute("delete from rowcast.migrations where version > 1")
+        .await
+        .expect("go back");
+    let error = migrate(&url).await.expect_err("it may not");
+    assert!(error.to_string().contains("is of an older Rowcast"), "{error}");
+}
+
+#[tokio::test]
+async fn a_schema_made_for_a_role_is_migrated_by_it() {
+    let db = empty_database().await;
+    let (name, url) = role(&db, "relay").await;
+    db.batch_execute(&format!("create schema rowcast authorization {name}"))
+        .await
+        .expect("make");
+    assert_eq!(migrate(&url).await.expect("migrate").len(), steps().len());
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_refused() {
+    let db = with_messages().await;
+    db.batch_execute("insert into rowcast.migrations values (9999, 'future', '2030-01-01T00:00:00Z', '1')")
+        .await
+        .expect("insert");
+    let error = migrate(&db.url).await.expect_err("it is newer");
+    assert!(
+        matches!(error, MigrateError::Newer { found: 9999, .. }),
+        "{error:?}"
+    );
+}
+
+/// Runs a program of PostgreSQL's; it must succeed.
+async fn program(name: &str, arguments: &[&str]) -> Output {
+    let own = server().bin_dir().join(name);
+    let path = if own.exists() {
+        own.as_path()
+    } else {
+        Path::new(name)
+    };
+    let output = within(Command::new(path).args(arguments).output())
+        .await
+        .expect(name);
+    assert!(
+        output.status.success(),
+        "{name}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output
+}
+
+#[tokio::test]
+async fn the_tables_owner_can_dump_and_what_is_restored_rings() {
+    let db = with_messages().await;
+    let (owner, url) = role(&db, "app").await;
+    db.batch_execute(&format!("alter table messages owner to {owner}"))
+        .await
+        .expect("give it away");
+    attached(&db, "'messages', room => 'room_id'").await;
+    let dump = tempfile::NamedTempFile::new().expect("a file");
+    let file = dump.path().to_str().expect("a path");
+    program("pg_dump", &["--file", file, &url]).await;
+
+    let copy = empty_database().await;
+    program("psql", &["-q", "-v", "ON_ERROR_STOP=1", "-f", file, &copy.url]).await;
+    assert_eq!(findings(&copy).await, [""; 0]);
+    let (_client, mut heard) = listener(&copy).await;
+    copy.batch_execute("insert into messages (room_id) values (1)")
+        .await
+        .expect("insert");
+    assert_eq!(bells(&copy, &mut heard).await, ["messages"]);
+    assert_eq!(migrate(&copy.url).await.expect("all is there"), [""; 0]);
+}
