@@ -5,5 +5,6 @@
 
 mod support;
 
+mod demo;
 mod launcher;
 mod tidy;
