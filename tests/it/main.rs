@@ -7,5 +7,6 @@ mod support;
 
 mod attach;
 mod cli;
+mod demo;
 mod launcher;
 mod tidy;
