@@ -15,7 +15,7 @@ async fn rows_arrive_in_the_demos_rooms() {
     let shutdown = CancellationToken::new();
     let writer = tokio::spawn({
         let (url, shutdown) = (demo.database_url(), shutdown.clone());
-        async move { demo::write_rows(&url, shutdown).await }
+        async move { demo::write_rows(url, shutdown).await }
     });
     let client = connect(&demo.database_url()).await;
     eventually(async || {
