@@ -57,7 +57,10 @@ pub enum AppError {
     #[error("--database-url (DATABASE_URL): the sources can't be read: {0}")]
     Registry(#[source] PgError),
     #[error("--listen (ROWCAST_LISTEN) {address}: {source}")]
-    Listen { address: SocketAddr, source: std::io::Error },
+    Listen {
+        address: SocketAddr,
+        source: std::io::Error,
+    },
     #[error("--allow-origin (ROWCAST_ALLOW_ORIGIN) {0:?} can't stand in a header")]
     Origin(String),
     #[error("signals can't be listened for: {0}")]
@@ -103,18 +106,33 @@ impl App {
     /// # Errors
     /// [`AppError`], one line that names the option.
     pub async fn bind(config: &ServeConfig, extra: Router) -> Result<Self, AppError> {
-        let pool = PoolOptions { size: config.pool_size, ..PoolOptions::default() };
-        let database = Database::connect(&config.database_url, &pool).await.map_err(AppError::Database)?;
+        let pool = PoolOptions {
+            size: config.pool_size,
+            ..PoolOptions::default()
+        };
+        let database = Database::connect(&config.database_url, &pool)
+            .await
+            .map_err(AppError::Database)?;
         let listen = match &config.listen_database_url {
             None => database.clone(),
-            Some(url) => Database::connect(url, &pool).await.map_err(AppError::ListenDatabase)?,
+            Some(url) => Database::connect(url, &pool)
+                .await
+                .map_err(AppError::ListenDatabase)?,
         };
         let drain = Drain::new(config.grace_period);
-        let tasks = Tasks { tracker: TaskTracker::new(), stop: CancellationToken::new(), failed: CancellationToken::new() };
+        let tasks = Tasks {
+            tracker: TaskTracker::new(),
+            stop: CancellationToken::new(),
+            failed: CancellationToken::new(),
+        };
         let bell = Bell::spawn(listen, database.clone(), &tasks.tracker, tasks.stop.clone());
         let relay = {
             let drain = drain.clone();
-            Arc::new(Relay::new(config.default_source.clone(), bell.status(), move || drain.is_started()))
+            Arc::new(Relay::new(
+                config.default_source.clone(),
+                bell.status(),
+                move || drain.is_started(),
+            ))
         };
         let router = http::router(relay.clone(), http_settings(config, extra)?, drain.clone());
         let (server, address) = listen_on(&config.listen, &router, &drain)?;
@@ -128,7 +146,14 @@ impl App {
             next_check: Instant::now(),
         };
         supervisor.update().await.map_err(AppError::Registry)?;
-        Ok(Self { server, address, relay, drain, tasks, supervisor })
+        Ok(Self {
+            server,
+            address,
+            relay,
+            drain,
+            tasks,
+            supervisor,
+        })
     }
 
     /// The address that is bound.
@@ -160,7 +185,14 @@ impl App {
     /// # Errors
     /// [`AppError::TaskFailed`] if a task panicked.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), AppError> {
-        let Self { server, address, relay, drain, tasks, supervisor } = self;
+        let Self {
+            server,
+            address,
+            relay,
+            drain,
+            tasks,
+            supervisor,
+        } = self;
         first_reads(&relay).await;
         tracing::info!(sources = relay.sources().len(), "listening on http://{address}");
         let stop = tasks.stop.clone();
@@ -176,15 +208,28 @@ impl App {
         drain.start();
         drop(server);
         connections.close();
-        if tokio::time::timeout(drain.grace(), connections.wait()).await.is_err() {
-            tracing::warn!(connections = connections.len(), "the grace period is over: connections are cut");
+        if tokio::time::timeout(drain.grace(), connections.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                connections = connections.len(),
+                "the grace period is over: connections are cut"
+            );
         }
         tasks.stop.cancel();
         tasks.tracker.close();
-        if tokio::time::timeout(FAREWELL_WITHIN, tasks.tracker.wait()).await.is_err() {
+        if tokio::time::timeout(FAREWELL_WITHIN, tasks.tracker.wait())
+            .await
+            .is_err()
+        {
             tracing::warn!("the database does not answer: ending without its last word");
         }
-        if tasks.failed.is_cancelled() { Err(AppError::TaskFailed) } else { Ok(()) }
+        if tasks.failed.is_cancelled() {
+            Err(AppError::TaskFailed)
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -309,7 +354,11 @@ impl Supervisor {
     }
 }
 
-fn listen_on(addresses: &[SocketAddr], router: &Router, drain: &Drain) -> Result<(Server, SocketAddr), AppError> {
+fn listen_on(
+    addresses: &[SocketAddr],
+    router: &Router,
+    drain: &Drain,
+) -> Result<(Server, SocketAddr), AppError> {
     let mut failure = None;
     for &address in addresses {
         let bound = Server::bind(address, router.clone(), HEAD_TIMEOUT, drain.clone())
@@ -323,11 +372,14 @@ fn listen_on(addresses: &[SocketAddr], router: &Router, drain: &Drain) -> Result
 }
 
 fn http_settings(config: &ServeConfig, extra: Router) -> Result<HttpSettings, AppError> {
-    let origin = |origin: &String| {
-        HeaderValue::from_str(origin).map_err(|_| AppError::Origin(origin.clone()))
-    };
+    let origin =
+        |origin: &String| HeaderValue::from_str(origin).map_err(|_| AppError::Origin(origin.clone()));
     Ok(HttpSettings {
-        allow_origins: config.allow_origins.iter().map(origin).collect::<Result<_, _>>()?,
+        allow_origins: config
+            .allow_origins
+            .iter()
+            .map(origin)
+            .collect::<Result<_, _>>()?,
         base_path: config.base_path.clone(),
         allow_publish: config.allow_publish,
         heartbeat: config.heartbeat,
@@ -340,11 +392,17 @@ fn http_settings(config: &ServeConfig, extra: Router) -> Result<HttpSettings, Ap
 fn source_limits(config: &ServeConfig) -> SourceLimits {
     SourceLimits {
         hub: HubLimits {
-            ring: RingLimits { events: config.ring_events, bytes: config.ring_bytes },
+            ring: RingLimits {
+                events: config.ring_events,
+                bytes: config.ring_bytes,
+            },
             total_bytes: config.ring_total_bytes,
             linger: config.room_linger,
         },
-        reads: ReadLimits { event_bytes: config.max_event_bytes, page_bytes: PAGE_BYTES },
+        reads: ReadLimits {
+            event_bytes: config.max_event_bytes,
+            page_bytes: PAGE_BYTES,
+        },
         replays_at_once: config.replays_at_once,
     }
 }
