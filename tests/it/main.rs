@@ -6,7 +6,10 @@
 mod support;
 
 mod attach;
+mod bad_input;
 mod cli;
 mod demo;
+mod interface;
 mod launcher;
+mod lifecycle;
 mod tidy;
