@@ -172,7 +172,10 @@ impl Follow {
         let wanted = *self.requests.borrow_and_update();
         let _ = self.heed_bell();
         let outcome = self.reader.read(session).await?;
-        self.control.answer(wanted);
+        // A read that a limit cut has not taken all that was committed before it.
+        if !outcome.cut {
+            self.control.answer(wanted);
+        }
         if self.control.set_state(State::Following) {
             tracing::info!(source = %self.name, "following");
         }

@@ -147,7 +147,12 @@ async fn integers_beyond_what_javascript_can_hold_keep_their_digits() {
     assert!(block.ends_with(&format!("data: {event}\n\n")), "{block}");
     let answer = relay.client.get(&format!("{PATH}?after=9007199254740992")).await;
     assert!(answer.body.contains(&event), "{}", answer.body);
-    assert_eq!(answer.cursor(), format!("{epoch}.9007199254740993"));
+    // Until every other transaction of the server is over, the ids that setval skipped are a gap.
+    assert!(
+        answer.cursor().starts_with(&format!("{epoch}.9007199254740993")),
+        "{}",
+        answer.cursor()
+    );
     let before = relay.client.get(&format!("{PATH}?before=9007199254740994")).await;
     assert_eq!(before.ids(), [9007199254740993]);
 }
