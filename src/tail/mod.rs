@@ -1,3 +1,5 @@
 //! The task that follows one source.
 
+pub mod mode;
+pub mod pace;
 pub mod seen;

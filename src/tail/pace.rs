@@ -1,0 +1,301 @@
+//! How often a tail reads, and what counts as a storm and as quiet. The clock is passed in.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::mode::Pace;
+
+/// A read while arming, if no bell comes: the rows of those who read the flag as 0 before it was 1 come this late at most.
+const ARMING_INTERVAL: Duration = Duration::from_millis(20);
+
+/// A read while armed, even without a bell.
+const BACKSTOP_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The longest pause of a tail that only polls, when nothing comes.
+const POLL_ONLY_IDLE_INTERVAL: Duration = Duration::from_millis(100);
+
+/// The span over which a storm is measured.
+const STORM_SPAN: Duration = Duration::from_millis(500);
+
+/// Reads begin no closer together than this many times the duration of one, so that polling takes at most a quarter of
+/// a backend's time.
+const READ_DURATIONS_APART: u32 = 4;
+
+/// Quiet is a quarter of a storm's rate: far enough below it that a steady load does not toggle the flag.
+const QUIET_SHARE: u32 = 4;
+
+/// What the operator can set.
+#[derive(Clone, Copy, Debug)]
+pub struct PaceOptions {
+    /// Between two reads under load.
+    pub poll_interval: Duration,
+    /// Bells in a second from which on polling is cheaper for the writers.
+    pub busy_bells_per_second: u32,
+    /// How long it must be quiet before the bell is armed.
+    pub quiet_after: Duration,
+}
+
+impl Default for PaceOptions {
+    fn default() -> Self {
+        Self {
+            poll_interval: Duration::from_millis(2),
+            busy_bells_per_second: 200,
+            quiet_after: Duration::from_millis(250),
+        }
+    }
+}
+
+/// How frequent bells and reads with rows are. Either alone tells of load: statements without rows ring, too, and while
+/// the flag is 0 rows come without bells.
+#[derive(Clone, Debug)]
+pub struct Rates {
+    options: PaceOptions,
+    bells: Recent,
+    fruitful_reads: Recent,
+    /// Quiet is counted from here on at the earliest.
+    since: Instant,
+}
+
+impl Rates {
+    /// Begins to count.
+    pub fn new(options: PaceOptions, now: Instant) -> Self {
+        let span = STORM_SPAN.max(options.quiet_after);
+        Self {
+            options,
+            bells: Recent::new(span),
+            fruitful_reads: Recent::new(span),
+            since: now,
+        }
+    }
+
+    /// `count` bells were heard.
+    pub fn bells(&mut self, count: u64, now: Instant) {
+        self.bells.add(count, now);
+    }
+
+    /// A read returned rows.
+    pub fn fruitful_read(&mut self, now: Instant) {
+        self.fruitful_reads.add(1, now);
+    }
+
+    /// Something happened (a `busy`, a reconnect) after which quiet must be shown anew, so that relays that share a flag
+    /// do not take turns in raising and lowering it.
+    pub fn restart_quiet(&mut self, now: Instant) {
+        self.since = now;
+    }
+
+    /// Bells (or reads with rows) came at the operator's rate or faster over half a second.
+    pub fn is_stormy(&self, now: Instant) -> bool {
+        let storm = at_rate(self.options.busy_bells_per_second, STORM_SPAN);
+        self.bells
+            .count(STORM_SPAN, now)
+            .max(self.fruitful_reads.count(STORM_SPAN, now))
+            >= storm
+    }
+
+    /// For [`PaceOptions::quiet_after`] both came at less than a quarter of that rate.
+    pub fn is_quiet(&self, now: Instant) -> bool {
+        let span = self.options.quiet_after;
+        if now.saturating_duration_since(self.since) < span {
+            return false;
+        }
+        let quiet = at_rate(self.options.busy_bells_per_second, span) / u64::from(QUIET_SHARE);
+        self.bells
+            .count(span, now)
+            .max(self.fruitful_reads.count(span, now))
+            <= quiet
+    }
+}
+
+/// How many things in `span` make `per_second`, at least one.
+fn at_rate(per_second: u32, span: Duration) -> u64 {
+    (u64::from(per_second) * u64::try_from(span.as_millis()).unwrap_or(u64::MAX) / 1_000).max(1)
+}
+
+/// Counts of the recent past in slots of 10 ms: bounded, however fast bells come.
+#[derive(Clone, Debug)]
+struct Recent {
+    span: Duration,
+    slots: VecDeque<(Instant, u64)>,
+}
+
+impl Recent {
+    const SLOT: Duration = Duration::from_millis(10);
+
+    fn new(span: Duration) -> Self {
+        Self {
+            span,
+            slots: VecDeque::new(),
+        }
+    }
+
+    fn add(&mut self, count: u64, now: Instant) {
+        self.forget(now);
+        match self.slots.back_mut() {
+            Some((begun, sum)) if now.saturating_duration_since(*begun) < Self::SLOT => *sum += count,
+            _ => self.slots.push_back((now, count)),
+        }
+    }
+
+    fn forget(&mut self, now: Instant) {
+        while self
+            .slots
+            .front()
+            .is_some_and(|(begun, _)| now.saturating_duration_since(*begun) >= self.span)
+        {
+            self.slots.pop_front();
+        }
+    }
+
+    /// How many came in the last `span`, to 10 ms.
+    fn count(&self, span: Duration, now: Instant) -> u64 {
+        let in_span = |(begun, _): &&(Instant, u64)| now.saturating_duration_since(*begun) < span;
+        self.slots
+            .iter()
+            .rev()
+            .take_while(in_span)
+            .map(|(_, count)| count)
+            .sum()
+    }
+}
+
+/// The pause before the next read.
+#[derive(Clone, Debug)]
+pub struct Pauses {
+    poll_interval: Duration,
+    /// The present interval of a tail that only polls.
+    poll_only: Duration,
+}
+
+impl Pauses {
+    /// At the interval of load.
+    pub fn new(options: &PaceOptions) -> Self {
+        Self {
+            poll_interval: options.poll_interval,
+            poll_only: options.poll_interval,
+        }
+    }
+
+    /// A read ended that took `took` and did or did not return rows: how long to pause now, unless a bell comes.
+    /// `None`: no timer, a statement about the flag is under way.
+    pub fn after_read(&mut self, pace: Pace, took: Duration, fruitful: bool) -> Option<Duration> {
+        // From one read's end to the next one's begin.
+        let apart = |interval: Duration| interval.max(took * READ_DURATIONS_APART).saturating_sub(took);
+        if pace == Pace::PollOnly && !fruitful {
+            self.poll_only = (self.poll_only * 3 / 2)
+                .max(self.poll_interval)
+                .min(self.idle_interval());
+        } else {
+            self.poll_only = self.poll_interval;
+        }
+        match pace {
+            Pace::PollOnly => Some(apart(self.poll_only)),
+            Pace::Polling => Some(apart(self.poll_interval)),
+            Pace::Arming => Some(apart(ARMING_INTERVAL)),
+            Pace::Armed => Some(BACKSTOP_INTERVAL),
+            Pace::InFlight => None,
+        }
+    }
+
+    fn idle_interval(&self) -> Duration {
+        POLL_ONLY_IDLE_INTERVAL.max(self.poll_interval)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ms(count: u64) -> Duration {
+        Duration::from_millis(count)
+    }
+
+    fn rates(now: Instant) -> Rates {
+        Rates::new(PaceOptions::default(), now)
+    }
+
+    #[test]
+    fn bells_at_the_rate_over_half_a_second_are_a_storm_and_a_short_burst_is_none() {
+        let start = Instant::now();
+        let mut burst = rates(start);
+        burst.bells(99, start);
+        assert!(!burst.is_stormy(start));
+        let mut storm = rates(start);
+        for at in 0..100 {
+            storm.bells(1, start + ms(at * 5));
+        }
+        assert!(storm.is_stormy(start + ms(498)));
+        assert!(!storm.is_stormy(start + ms(800)), "it is over when the bells are");
+    }
+
+    #[test]
+    fn rows_without_bells_are_load_too() {
+        let start = Instant::now();
+        let mut polled = rates(start);
+        for at in 0..200 {
+            polled.fruitful_read(start + ms(at * 2));
+        }
+        let now = start + ms(400);
+        assert!(polled.is_stormy(now));
+        assert!(!polled.is_quiet(now));
+    }
+
+    #[test]
+    fn quiet_takes_a_quarter_of_a_second_of_rare_bells_and_rows() {
+        let start = Instant::now();
+        let mut calm = rates(start);
+        assert!(!calm.is_quiet(start + ms(249)));
+        assert!(calm.is_quiet(start + ms(250)));
+        for at in 0..50 {
+            calm.bells(1, start + ms(at * 100));
+        }
+        assert!(calm.is_quiet(start + ms(4_999)), "ten rows a second are no load");
+        calm.bells(20, start + ms(5_000));
+        assert!(!calm.is_quiet(start + ms(5_010)));
+        assert!(calm.is_quiet(start + ms(5_260)));
+        calm.restart_quiet(start + ms(6_000));
+        assert!(!calm.is_quiet(start + ms(6_100)));
+        assert!(calm.is_quiet(start + ms(6_250)));
+    }
+
+    #[test]
+    fn recent_counts_take_bounded_memory() {
+        let start = Instant::now();
+        let mut rates = rates(start);
+        for at in 0..100_000_u64 {
+            let now = start + Duration::from_micros(at * 50);
+            rates.bells(1, now);
+        }
+        assert!(rates.bells.slots.len() <= 51, "{}", rates.bells.slots.len());
+    }
+
+    #[test]
+    fn polling_never_takes_more_than_a_quarter_of_the_time() {
+        let mut pauses = Pauses::new(&PaceOptions::default());
+        assert_eq!(
+            pauses.after_read(Pace::Polling, Duration::from_micros(200), true),
+            Some(Duration::from_micros(1_800))
+        );
+        assert_eq!(pauses.after_read(Pace::Polling, ms(10), true), Some(ms(30)));
+        assert_eq!(pauses.after_read(Pace::InFlight, ms(10), true), None);
+        assert_eq!(pauses.after_read(Pace::Armed, ms(1), true), Some(ms(1_000)));
+    }
+
+    #[test]
+    fn poll_only_backs_off_when_idle_and_is_fast_again_at_the_first_row() {
+        let mut pauses = Pauses::new(&PaceOptions::default());
+        let mut last = Duration::ZERO;
+        for _ in 0..20 {
+            let pause = pauses.after_read(Pace::PollOnly, Duration::ZERO, false).unwrap();
+            assert!(pause >= last);
+            last = pause;
+        }
+        assert_eq!(last, ms(100));
+        assert_eq!(
+            pauses.after_read(Pace::PollOnly, Duration::ZERO, true),
+            Some(ms(2))
+        );
+    }
+}
