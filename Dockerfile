@@ -1,0 +1,20 @@
+# The relay alone, as an unprivileged user.
+FROM docker.io/library/rust:1.95-slim-bookworm AS build
+WORKDIR /build
+COPY Cargo.toml Cargo.lock ./
+COPY src src
+COPY sql sql
+COPY migrations migrations
+RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/build/target \
+    cargo build --locked --release --bin rowcast && cp target/release/rowcast /rowcast
+
+FROM docker.io/library/debian:bookworm-slim
+RUN useradd --system --user-group --no-create-home rowcast
+COPY --from=build /rowcast /usr/local/bin/rowcast
+USER rowcast
+ENV ROWCAST_LISTEN=0.0.0.0:8080
+EXPOSE 8080
+# Streams end with `event: end` over the grace period.
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["rowcast"]
+CMD ["serve"]

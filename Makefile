@@ -1,0 +1,37 @@
+# What a person (and .ci/run) does with this repository. `make` alone lists it.
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build demo test test-matrix torture lint
+
+# rustup's directory is not on PATH in every shell.
+export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install what is missing: a C compiler, a PostgreSQL (quick when all is there)
+	@scripts/setup.sh
+
+build: setup ## build the program
+	cargo build --locked
+
+# Unoptimised: it is built several times sooner, and quick enough for a few rows a second.
+demo: setup ## a private PostgreSQL, a table that rows arrive in, and a page that shows them
+	cargo run --locked --quiet -- demo
+
+test: ## all tests, on the PostgreSQL that is found (ROWCAST_PG_BIN=DIRECTORY chooses)
+	@scripts/setup.sh --tests
+	cargo test --locked
+
+test-matrix: ## all tests on every PostgreSQL at hand, and on npm's 18
+	@scripts/setup.sh --tests
+	@scripts/setup.sh --matrix
+	scripts/test-matrix.sh
+
+# TORTURE_SECONDS=600 for longer; TORTURE_SEED=… repeats the run that printed it.
+torture: ## writers, roll-backs, killed relays and servers, as long as one likes
+	@scripts/setup.sh --tests
+	cargo test --locked --test it torture -- --ignored --nocapture
+
+lint: setup ## formatting, clippy, rustdoc, tidy rules; licences and sources where cargo-deny is installed
+	scripts/lint.sh

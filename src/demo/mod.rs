@@ -1,0 +1,102 @@
+//! `rowcast demo`: the main job with nothing set up.
+//!
+//! A private PostgreSQL ([`postgres`]) with a table `messages`, a writer that inserts a few rows a second ([`writer`]),
+//! and a page that shows them arriving ([`page`]). Whatever ends the demo, nothing of it stays.
+
+mod page;
+pub mod postgres;
+mod writer;
+
+use std::fmt::Write;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
+
+use anyhow::Context;
+use tokio_postgres::{Client, NoTls};
+
+pub use page::page_router;
+pub use writer::write_rows;
+
+use postgres::{Options, Postgres};
+
+/// The rooms that the demo writes to; the page opens on the first.
+pub const ROOMS: [&str; 3] = ["lobby", "kitchen", "workshop"];
+
+/// The table that the demo attaches, and its room column.
+pub const TABLE: &str = "public.messages";
+pub const ROOM_COLUMN: &str = "room_id";
+
+const DATABASE: &str = "demo";
+const PORT: u16 = 8080;
+
+/// The demo's database: a server of its own with the table `messages` in it. Dropping it removes both.
+#[derive(Debug)]
+pub struct Demo {
+    postgres: Postgres,
+}
+
+impl Demo {
+    /// Starts the server (from the programs in `pg_bin`, where given) and makes the table. Takes about a second.
+    pub async fn prepare(pg_bin: Option<PathBuf>) -> anyhow::Result<Self> {
+        let options = Options {
+            bin_dir: pg_bin,
+            settings: Vec::new(),
+        };
+        let postgres = tokio::task::spawn_blocking(move || Postgres::start(&options))
+            .await
+            .context("the start of PostgreSQL was cut short")?
+            .context("can't start a private PostgreSQL")?;
+        connect(&postgres.url("postgres"))
+            .await?
+            .batch_execute("create database demo")
+            .await?;
+        let demo = Self { postgres };
+        connect(&demo.database_url())
+            .await?
+            .batch_execute(include_str!("../../sql/demo_schema.sql"))
+            .await?;
+        Ok(demo)
+    }
+
+    /// The superuser's URL of the demo's database.
+    pub fn database_url(&self) -> String {
+        self.postgres.url(DATABASE)
+    }
+
+    /// What to print once the relay listens on `address`: where to look and what to try.
+    pub fn invitation(&self, address: SocketAddr) -> String {
+        let room = ROOMS[0];
+        let mut text = format!("\n  Watch   http://{address}/\n");
+        if let Some(psql) = self.postgres.psql_command(DATABASE) {
+            let insert =
+                format!("insert into messages (room_id, author, body) values ('{room}', 'psql', 'hello')");
+            let _ = write!(text, "\n  Write   {psql} \\\n            -c \"{insert}\"\n");
+        }
+        let _ = write!(
+            text,
+            "\n  Follow  curl -N -H 'Accept: text/event-stream' 'http://{address}/v1/rooms/{room}/events?last=5'\n\
+             \n  Ctrl-C ends the demo and removes its database.\n"
+        );
+        text
+    }
+}
+
+/// Where to listen: as asked, else on 127.0.0.1:8080, or on a free port (0) where that one is taken.
+pub fn listen_address(asked: Option<SocketAddr>) -> SocketAddr {
+    asked.unwrap_or_else(|| {
+        let usual = SocketAddr::from((Ipv4Addr::LOCALHOST, PORT));
+        match TcpListener::bind(usual) {
+            Ok(_) => usual,
+            Err(_) => SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+        }
+    })
+}
+
+/// A session, driven by a task that ends with it.
+async fn connect(url: &str) -> anyhow::Result<Client> {
+    let (client, connection) = tokio_postgres::connect(url, NoTls)
+        .await
+        .context("can't reach the private PostgreSQL")?;
+    tokio::spawn(connection);
+    Ok(client)
+}

@@ -1,0 +1,212 @@
+//! The launcher of private PostgreSQL servers: what it starts works, and nothing of it stays.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use rowcast::demo::postgres::{LaunchError, Options, Postgres, StopMode};
+use rustix::process::{Pid, test_kill_process};
+
+use crate::support::{connect, database, empty_database, eventually, own_server, test_options};
+
+/// Set for the process that [`an_owner`] is run in.
+const OWNER: &str = "ROWCAST_TEST_OWNER";
+
+#[tokio::test]
+async fn every_test_has_a_database_of_its_own() {
+    let (one, other) = (database().await, database().await);
+    one.batch_execute("create table t ()").await.unwrap();
+    other.batch_execute("create table t ()").await.unwrap();
+    let empty = empty_database().await;
+    let row = empty
+        .query_one("select current_database()::text, version()", &[])
+        .await
+        .unwrap();
+    assert_eq!(row.get::<_, String>(0), empty.name);
+    println!("{}", row.get::<_, String>(1));
+}
+
+#[tokio::test]
+async fn rows_survive_an_immediate_stop() {
+    let mut server = own_server(&[]);
+    let (url, port) = (server.url("postgres"), server.port());
+    let client = connect(&url).await;
+    client
+        .batch_execute("create table kept (n int); insert into kept values (1), (2)")
+        .await
+        .unwrap();
+
+    server.stop(StopMode::Immediate).unwrap();
+    assert_eq!(server.pid(), None);
+    eventually(async || client.is_closed()).await;
+    assert!(matches!(
+        server.stop(StopMode::Fast),
+        Err(LaunchError::NotRunning)
+    ));
+
+    server.start_again().unwrap();
+    assert_eq!((server.url("postgres"), server.port()), (url.clone(), port));
+    let count: i64 = connect(&url)
+        .await
+        .query_one("select count(*) from kept", &[])
+        .await
+        .unwrap()
+        .get(0);
+    assert_eq!(count, 2);
+}
+
+#[tokio::test]
+async fn a_standby_replicates() {
+    let mut primary = own_server(&[]);
+    connect(&primary.url("postgres"))
+        .await
+        .batch_execute("create table t (n int)")
+        .await
+        .unwrap();
+    let standby = primary.start_standby(&test_options(&[])).unwrap();
+    let client = connect(&primary.url("postgres")).await;
+    client.batch_execute("insert into t values (1)").await.unwrap();
+
+    let reader = connect(&standby.url("postgres")).await;
+    assert!(
+        reader
+            .query_one("select pg_is_in_recovery()", &[])
+            .await
+            .unwrap()
+            .get::<_, bool>(0)
+    );
+    eventually(async || !reader.query("select from t", &[]).await.unwrap().is_empty()).await;
+}
+
+#[tokio::test]
+async fn the_port_asks_for_the_password() {
+    let server = own_server(&[]);
+    let url = server.url("postgres").replace(server.password(), "guess");
+    assert!(
+        tokio_postgres::connect(&url, tokio_postgres::NoTls)
+            .await
+            .is_err()
+    );
+    let url = format!(
+        "host={} port={} user=postgres dbname=postgres",
+        server.socket_dir().display(),
+        server.port()
+    );
+    connect(&url).await;
+}
+
+#[test]
+fn a_dropped_server_leaves_nothing() {
+    let server = own_server(&[]);
+    let (pid, directory) = (server.pid().unwrap(), server.directory().to_owned());
+    drop(server);
+    assert!(!is_running(pid) && !directory.exists());
+}
+
+#[test]
+fn a_directory_without_postgres_is_refused_by_name() {
+    let options = Options {
+        bin_dir: Some(PathBuf::from("/nowhere/bin")),
+        ..Options::default()
+    };
+    let error = Postgres::start(&options).unwrap_err().to_string();
+    assert!(
+        error.contains("/nowhere/bin") && error.contains("ROWCAST_PG_BIN"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_setting_that_postgres_refuses_is_shown_with_its_reason() {
+    let settings = vec![("no_such_setting".to_owned(), "1".to_owned())];
+    let error = Postgres::start(&Options {
+        settings,
+        ..Options::default()
+    })
+    .unwrap_err()
+    .to_string();
+    assert!(error.contains("no_such_setting"), "{error}");
+}
+
+#[tokio::test]
+async fn an_owner_killed_with_9_leaves_nothing() {
+    let (mut owner, directory, pid) = start_owner();
+    assert!(directory.exists() && is_running(pid));
+    owner.kill().unwrap();
+    owner.wait().unwrap();
+    eventually(async || !directory.exists() && !is_running(pid)).await;
+}
+
+#[tokio::test]
+async fn an_owner_killed_with_9_during_initdb_leaves_nothing() {
+    let temporary = tempfile::Builder::new().prefix("rc").tempdir().unwrap();
+    open_to_all(temporary.path());
+    let mut owner = owner(temporary.path());
+    eventually(async || find(temporary.path(), "postgresql.conf")).await;
+    owner.kill().unwrap();
+    owner.wait().unwrap();
+    eventually(async || std::fs::read_dir(temporary.path()).unwrap().next().is_none()).await;
+}
+
+/// Not a test of its own: the process that the tests above kill.
+#[test]
+#[ignore = "the tests above run it"]
+fn an_owner() {
+    if std::env::var_os(OWNER).is_none() {
+        return;
+    }
+    let server = own_server(&[]);
+    println!(
+        "\nserver {} {}",
+        server.pid().unwrap(),
+        server.directory().display()
+    );
+    // Ends with the test at the latest.
+    let _ = std::io::stdin().read_to_end(&mut Vec::new());
+}
+
+fn owner(temporary: &Path) -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "launcher::an_owner", "--ignored", "--nocapture"])
+        .env(OWNER, "1")
+        .env("TMPDIR", temporary)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+/// An owner that has said that its server runs: its directory, its postmaster's process id.
+fn start_owner() -> (Child, PathBuf, u32) {
+    let mut owner = owner(&std::env::temp_dir());
+    let stdout = BufReader::new(owner.stdout.take().unwrap());
+    let line = stdout
+        .lines()
+        .map_while(Result::ok)
+        .find(|line| line.starts_with("server "))
+        .unwrap();
+    let mut words = line.split(' ').skip(1);
+    let pid = words.next().unwrap().parse().unwrap();
+    (owner, PathBuf::from(words.next().unwrap()), pid)
+}
+
+/// Runs, or has ended without anyone having asked for its status: where PID 1 reaps nobody, that is how it stays.
+fn is_running(pid: u32) -> bool {
+    let pid = i32::try_from(pid).unwrap();
+    let status = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    test_kill_process(Pid::from_raw(pid).unwrap()).is_ok() && !status.contains(") Z ")
+}
+
+fn find(directory: &Path, name: &str) -> bool {
+    std::fs::read_dir(directory)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .any(|entry| entry.file_name() == name || (entry.path().is_dir() && find(&entry.path(), name)))
+}
+
+fn open_to_all(directory: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o755)).unwrap();
+}

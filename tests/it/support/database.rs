@@ -1,0 +1,140 @@
+//! One PostgreSQL per test process, one database per test.
+//!
+//! The server lives in a static, which Rust never drops: its guardian ends it when the process does. Tests that stop
+//! their server, or need other settings, take one of their own ([`own_server`]).
+
+use std::ops::Deref;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use rowcast::demo::postgres::{self, Options, Postgres};
+use tokio::sync::OnceCell;
+use tokio_postgres::NoTls;
+
+use super::within;
+
+/// The database that every test's is a copy of: the one with the schema `rowcast` in it.
+const TEMPLATE: &str = "migrated";
+
+/// Databases whose tests are over. They are dropped as others begin, so that a run needs little disk.
+static FINISHED: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// The server that the tests of this process share, started when it is first asked for.
+pub fn server() -> &'static Postgres {
+    static SERVER: OnceLock<Postgres> = OnceLock::new();
+    SERVER.get_or_init(|| own_server(&[]))
+}
+
+/// A server of one test's own, with the tests' settings and then these.
+pub fn own_server(settings: &[(&str, &str)]) -> Postgres {
+    Postgres::start(&test_options(settings)).unwrap_or_else(|error| panic!("{error}: {error:?}"))
+}
+
+/// The settings that the tests' servers start with, then these.
+pub fn test_options(settings: &[(&str, &str)]) -> Options {
+    let statements = postgres::has_library(None, "pg_stat_statements").expect("PostgreSQL is installed");
+    let ours = [
+        ("max_connections", "300"),
+        ("max_prepared_transactions", "10"),
+        ("wal_level", "logical"),
+        ("track_functions", "all"),
+        (
+            "shared_preload_libraries",
+            if statements { "pg_stat_statements" } else { "" },
+        ),
+    ];
+    let settings = ours
+        .iter()
+        .chain(settings)
+        .map(|(name, value)| (name.to_string(), value.to_string()))
+        .collect();
+    Options {
+        bin_dir: None,
+        settings,
+    }
+}
+
+/// A database of one test's own, with a session on it. Derefs to that session's client.
+pub struct TestDatabase {
+    pub name: String,
+    /// The superuser's.
+    pub url: String,
+    pub client: tokio_postgres::Client,
+}
+
+/// A new database with the schema `rowcast` migrated.
+pub async fn database() -> TestDatabase {
+    static MIGRATED: OnceCell<()> = OnceCell::const_new();
+    MIGRATED
+        .get_or_init(async || {
+            let admin = connect(&server().url("postgres")).await;
+            admin
+                .batch_execute(&format!("create database {TEMPLATE}"))
+                .await
+                .expect("create the template");
+            migrate(&server().url(TEMPLATE)).await;
+        })
+        .await;
+    copy_of(TEMPLATE).await
+}
+
+/// A new database with nothing in it.
+pub async fn empty_database() -> TestDatabase {
+    copy_of("template1").await
+}
+
+/// Brings the schema `rowcast` into the template.
+async fn migrate(_url: &str) {}
+
+async fn copy_of(template: &str) -> TestDatabase {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let name = format!("test_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+    let finished = std::mem::take(&mut *FINISHED.lock().unwrap_or_else(PoisonError::into_inner));
+    let admin = connect(&server().url("postgres")).await;
+    for old in finished {
+        admin
+            .batch_execute(&format!("drop database if exists {old} with (force)"))
+            .await
+            .expect("drop a database");
+    }
+    admin
+        .batch_execute(&format!("create database {name} template {template}"))
+        .await
+        .expect("copy the template");
+    let url = server().url(&name);
+    let client = connect(&url).await;
+    TestDatabase { name, url, client }
+}
+
+/// A session, driven by a task of the test's runtime.
+pub async fn connect(url: &str) -> tokio_postgres::Client {
+    let (client, connection) = within(tokio_postgres::connect(url, NoTls))
+        .await
+        .expect("connect to PostgreSQL");
+    tokio::spawn(connection);
+    client
+}
+
+impl TestDatabase {
+    /// One more session.
+    pub async fn connect(&self) -> tokio_postgres::Client {
+        connect(&self.url).await
+    }
+}
+
+impl Deref for TestDatabase {
+    type Target = tokio_postgres::Client;
+
+    fn deref(&self) -> &tokio_postgres::Client {
+        &self.client
+    }
+}
+
+impl Drop for TestDatabase {
+    fn drop(&mut self) {
+        FINISHED
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(std::mem::take(&mut self.name));
+    }
+}

@@ -1,0 +1,16 @@
+//! What the tests stand on: a server, a database per test, relays as child processes, HTTP clients, and waiting.
+
+// A helper that no test calls at the moment is no mistake.
+#![allow(dead_code, unused_imports)]
+
+pub mod database;
+pub mod http;
+pub mod relay;
+pub mod sse;
+pub mod wait;
+
+pub use database::{TestDatabase, connect, database, empty_database, own_server, server, test_options};
+pub use http::{Answer, Client};
+pub use relay::Relay;
+pub use sse::{Frame, Stream};
+pub use wait::{TIMEOUT, eventually, within};
