@@ -4,7 +4,10 @@
 //! names itself `rowcast <purpose>` in `pg_stat_activity`, goes to a server that takes writes (a standby would break
 //! the exactness of the cursor), and is found dead within about 10 s.
 
+pub mod backoff;
+pub mod bell;
 mod error;
+pub mod flag;
 mod session;
 
 pub use error::PgError;
