@@ -6,6 +6,7 @@
 mod support;
 
 mod attach;
+mod bell_model;
 mod cli;
 mod demo;
 mod launcher;
