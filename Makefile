@@ -33,5 +33,6 @@ torture: ## writers, roll-backs, killed relays and servers, as long as one likes
 	@scripts/setup.sh --tests
 	cargo test --locked --test it torture -- --ignored --nocapture
 
-lint: setup ## formatting, clippy, rustdoc, tidy rules; licences and sources where cargo-deny is installed
+lint: ## formatting, clippy, rustdoc, tidy rules, licences and sources of the crates
+	@scripts/setup.sh --lint
 	scripts/lint.sh
