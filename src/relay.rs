@@ -257,12 +257,6 @@ impl LiveSource {
         self.control.sync().await.map_err(|_| FeedError::Unavailable)
     }
 
-    /// Replays from another table than the database's, for tests without one.
-    #[cfg(test)]
-    pub(crate) fn use_table(&self, table: Arc<dyn crate::feed::Table>) {
-        self.replays.use_table(table);
-    }
-
     /// A subscriber's feed.
     pub fn feed(&self, subscription: Subscription) -> Feed {
         Feed::new(&self.hub, &self.replays, subscription)
@@ -308,5 +302,11 @@ impl LiveSource {
     /// See [`PublishError`].
     pub async fn publish(&self, room: &Room, row: &NewRow) -> Result<i64, PublishError> {
         publish::publish(&self.database, &self.definition(), room, row).await
+    }
+
+    /// Replays from another table than the database's, for tests without one.
+    #[cfg(test)]
+    pub(crate) fn use_table(&self, table: Arc<dyn crate::feed::Table>) {
+        self.replays.use_table(table);
     }
 }
