@@ -5,7 +5,9 @@
 
 mod support;
 
+mod bell;
 mod bell_model;
 mod demo;
 mod launcher;
+mod sessions;
 mod tidy;
