@@ -30,6 +30,7 @@ struct Faults {
     dies: bool,
     leaves: bool,
     loses_listen: bool,
+    loses_connection: bool,
 }
 
 struct Exploration {
@@ -122,6 +123,18 @@ fn relays_that_lose_listen_come_to_rest_again() {
         2,
         Faults {
             loses_listen: true,
+            ..Faults::default()
+        },
+    );
+}
+
+#[test]
+fn relays_that_lose_their_reading_connection_come_to_rest_again() {
+    assert_holds(
+        "the reading connection may be lost",
+        2,
+        Faults {
+            loses_connection: true,
             ..Faults::default()
         },
     );

@@ -55,6 +55,13 @@ impl Exploration {
                 relay.proceed(action);
             });
         }
+        // Executed or not: both are tried. Lost with setval 0 done and the `busy` not committed, it is like a death.
+        if self.faults.loses_connection && !matches!(relay.step, Step::Waits | Step::Lowered) {
+            put("loses its reading connection", &|relay| {
+                let action = relay.mode.on_reconnected();
+                relay.proceed(action);
+            });
+        }
         if self.faults.loses_listen && relay.hears {
             put("loses LISTEN", &|relay| {
                 (relay.hears, relay.bell, relay.busy) = (false, false, false)
