@@ -26,7 +26,8 @@ impl Rig {
             .unwrap();
         let listen = Database::unconnected(listen).unwrap();
         let (tracker, shutdown) = (TaskTracker::new(), CancellationToken::new());
-        let bell = Bell::spawn(listen, main, &tracker, shutdown.clone());
+        let (bell, task) = Bell::new(listen, main, shutdown.clone());
+        tracker.spawn(task);
         Self {
             bell,
             tracker,
