@@ -218,7 +218,7 @@ impl Follow {
         if wanted && now >= self.next_table_xmin {
             self.next_table_xmin = now + TABLE_XMIN_INTERVAL;
             let relation = self.plan.borrow().definition.relation_oid;
-            let table_xmin = flag::table_xmin(session, relation).await?.unwrap_or(u64::MAX);
+            let table_xmin = flag::table_xmin(session, relation).await?;
             self.reader.note_table_xmin(table_xmin);
             self.mode.on_table_xmin(table_xmin);
         }
@@ -243,9 +243,9 @@ impl Follow {
     async fn turn_flag(&mut self, session: &Session, action: Action) -> Result<Action, ReadError> {
         let bell = self.plan.borrow().definition.bell_oid;
         let done = match action {
-            Action::Raise => flag::raise(session, bell).await.map(|()| 0),
+            Action::Raise => flag::raise_flag(session, bell).await.map(|()| 0),
             Action::NoteNextXid => flag::note_next_xid(session).await,
-            _ => flag::lower(session, bell, &self.name).await.map(|()| 0),
+            _ => flag::lower_flag(session, bell, &self.name).await.map(|()| 0),
         };
         // A `busy` that came while the statement was under way counts before its answer.
         let heeded = self.heed_bell();
@@ -271,7 +271,7 @@ impl Follow {
         let _ = self.mode.shutdown();
         let farewell = async {
             self.reader.save(session).await?;
-            flag::lower(session, bell, &self.name).await
+            flag::lower_flag(session, bell, &self.name).await
         };
         match tokio::time::timeout(FAREWELL_WITHIN, farewell).await {
             Ok(Ok(())) => {}

@@ -1,1 +1,1 @@
-//! x
+//! A relay in the course of time.

@@ -7,9 +7,12 @@ mod support;
 
 mod attach;
 mod bad_input;
+mod bell;
+mod bell_model;
 mod cli;
 mod demo;
 mod interface;
 mod launcher;
 mod lifecycle;
+mod sessions;
 mod tidy;
