@@ -278,9 +278,16 @@ impl LiveSource {
         &self.control
     }
 
-    /// Whether rows are read at the moment, or will be in one; if not, polls are told to come again.
-    pub fn is_available(&self) -> bool {
-        matches!(self.control.state(), State::Following | State::Starting)
+    /// Whether rows are read at the moment, or will be in one.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn available(&self) -> Result<(), FeedError> {
+        match self.control.state() {
+            State::Following | State::Starting => Ok(()),
+            State::Away { .. } | State::Broken { .. } => Err(FeedError::Unavailable),
+            State::Gone => Err(FeedError::Gone),
+        }
     }
 
     /// What keeps rows from being read, in words.
@@ -298,7 +305,10 @@ impl LiveSource {
     /// # Errors
     /// [`FeedError::Unavailable`] while the tail can't read.
     pub async fn sync(&self) -> Result<(), FeedError> {
-        self.control.sync().await.map_err(|_| FeedError::Unavailable)
+        self.control.sync().await.map_err(|_| match self.control.state() {
+            State::Gone => FeedError::Gone,
+            _ => FeedError::Unavailable,
+        })
     }
 
     /// A subscriber's feed.

@@ -108,7 +108,8 @@ async fn answer(
     rooms: Vec<Room>,
     params: &Params,
 ) -> Result<Response, ApiError> {
-    poll::check_available(source)?;
+    // A poll does not wait for a database that is known to be away.
+    source.available()?;
     match (params.before, params.wait) {
         (Some(below), _) => poll::before(source, &rooms, below, params.limit).await,
         (None, Some(wait)) => {

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::error::{ApiError, ErrorCode};
 use crate::cursor::Cursor;
-use crate::feed::{Batch, Feed, FeedError, ResetCode, Step, Subscription};
+use crate::feed::{Batch, Feed, ResetCode, Step, Subscription};
 use crate::relay::{LiveSource, Older};
 use crate::room::Room;
 use crate::shutdown::Drain;
@@ -185,16 +185,4 @@ fn reset(code: ResetCode, cursor: Cursor) -> ApiError {
         ResetCode::Truncated => ErrorCode::Truncated,
     };
     ApiError::reset(code, cursor)
-}
-
-/// A poll does not wait for a database that is known to be away.
-///
-/// # Errors
-/// `database_unavailable`
-pub(super) fn check_available(source: &LiveSource) -> Result<(), ApiError> {
-    if source.is_available() {
-        Ok(())
-    } else {
-        Err(FeedError::Unavailable.into())
-    }
 }

@@ -149,6 +149,15 @@ impl Hub {
         self.raise_and_wake(state, number);
     }
 
+    /// Drops the events in all rings, because rows are rendered otherwise from now on. Subscribers read from the table
+    /// what they have not taken yet. For the tail only: it stands still meanwhile.
+    pub fn forget_events(&self) {
+        let phase = self.lock().phase.clone();
+        if let Phase::Following { epoch, present } = phase {
+            self.restart(epoch, OpenSet::clone(&present.open));
+        }
+    }
+
     /// The source is gone: every subscriber is told.
     pub fn close(&self) {
         let mut state = self.lock();

@@ -98,6 +98,9 @@ impl Follow {
         backoff: &mut Backoff,
         shutdown: &CancellationToken,
     ) -> Ended {
+        if self.plan.has_changed().unwrap_or(false) {
+            let _ = self.take_plan();
+        }
         let mut action = self.mode.on_reconnected();
         self.rates.restart_quiet(Instant::now());
         loop {
@@ -166,6 +169,8 @@ impl Follow {
     fn take_plan(&mut self) -> Action {
         let Plan { definition, store } = self.plan.borrow_and_update().clone();
         self.reader.use_store(store);
+        // They may hold columns that are no longer sent.
+        self.hub.forget_events();
         // Whatever the mode makes of it, the new statements are tried at once.
         let _ = self.mode.set_never_ring(definition.never_ring);
         Action::Read
@@ -284,6 +289,15 @@ impl Follow {
             Ok(Err(error)) => tracing::warn!(source = %self.name, %error, "the last position was not saved"),
             Err(_) => tracing::warn!(source = %self.name, "the database did not answer the farewell"),
         }
+    }
+
+    /// Completes when there is another plan, which may read where this one can't. The plan is left to be taken.
+    pub(super) async fn replanned(&mut self) {
+        if self.plan.changed().await.is_err() {
+            // The process is ending; the token says so.
+            return std::future::pending().await;
+        }
+        self.plan.mark_changed();
     }
 
     pub(super) fn note_trouble(&self, error: &ReadError) {

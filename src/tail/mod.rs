@@ -86,6 +86,7 @@ impl Tail {
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return,
+                () = follow.replanned() => {}
                 () = tokio::time::sleep(backoff.next_pause()) => {}
             }
         }

@@ -1,6 +1,6 @@
 //! Attach and detach under a running relay.
 
-use crate::support::{Relay, attach, database, eventually, messages, run, scene};
+use crate::support::{Relay, Subscriber, Transport, attach, database, eventually, messages, run, scene};
 
 use super::ready;
 
@@ -75,12 +75,12 @@ async fn a_table_attached_again_at_once_is_another_epoch() {
 #[tokio::test]
 async fn the_columns_of_a_source_can_be_changed_under_a_running_relay() {
     let (db, relay) = scene(&[]).await;
-    let mut stream = relay.client.stream(PATH).await;
-    let cursor = stream.ready().await;
+    let cursor = relay.client.get(PATH).await.cursor();
+    let mut subscriber = Subscriber::new(&relay.client, Transport::EventStream, PATH).await;
     attach(&db, "'messages', room => 'room', columns => array['id']").await;
     eventually(async || {
         db.say("a", "secret").await;
-        stream.next_row().await["row"].as_object().unwrap().len() == 1
+        subscriber.next().await["row"].as_object().unwrap().len() == 1
     })
     .await;
     let all = relay.client.get(&format!("{PATH}?after={cursor}")).await;

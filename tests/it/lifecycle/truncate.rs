@@ -26,9 +26,12 @@ async fn a_reset_follows(statement: &str, restarts_ids: bool) {
     assert_ne!(old.split('.').next(), new.split('.').next());
     stream.ready().await;
     let waited = waiting.await.unwrap();
-    assert_eq!(
-        (waited.status.as_u16(), waited.code().as_str()),
-        (409, "truncated")
+    // If it was under way before; else its cursor was void already.
+    assert_eq!(waited.status, 409);
+    assert!(
+        ["truncated", "epoch"].contains(&waited.code().as_str()),
+        "{}",
+        waited.body
     );
     let id = db.say("a", "new").await;
     assert_eq!(id == 1, restarts_ids);

@@ -126,7 +126,8 @@ impl Stream {
     #[track_caller]
     pub fn next_event(&mut self) -> impl Future<Output = Frame> {
         let caller = std::panic::Location::caller();
-        async move {
+        // All of it, or heartbeats would keep it waiting for ever.
+        within(async move {
             loop {
                 let frame = self
                     .next_frame()
@@ -136,7 +137,7 @@ impl Stream {
                     return frame;
                 }
             }
-        }
+        })
     }
 
     /// The next row's event (JSON), after a check that the next event is one.
