@@ -10,3 +10,4 @@ mod cli;
 mod demo;
 mod launcher;
 mod tidy;
+mod torture;
