@@ -1,15 +1,14 @@
 //! The relay as one process: wires the parts, supervises them, drains.
 
-use std::collections::BTreeMap;
+mod supervisor;
+mod tasks;
+
 use std::net::SocketAddr;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::http::HeaderValue;
-use futures_util::FutureExt;
-use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -18,19 +17,14 @@ use crate::http::serve::Server;
 use crate::http::{self, HttpSettings};
 use crate::hub::{HubLimits, RingLimits};
 use crate::pg::bell::Bell;
-use crate::pg::source::{self, Source};
 use crate::pg::store::ReadLimits;
 use crate::pg::{Database, PgError, PoolOptions};
-use crate::relay::{LiveSource, Relay, SourceLimits};
+use crate::relay::{Relay, SourceLimits};
 use crate::shutdown::{Drain, Signals};
-use crate::tail::Tail;
 use crate::tail::pace::PaceOptions;
 
-/// The registry is read at each notification of a change, and this often in case none arrives.
-const REGISTRY_INTERVAL: Duration = Duration::from_secs(5);
-
-/// The schema check: partitions without triggers, disabled triggers, an altered sequence.
-const SCHEMA_CHECK_INTERVAL: Duration = Duration::from_secs(60);
+use supervisor::Supervisor;
+use tasks::Tasks;
 
 /// How long a request's head may take.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -57,7 +51,10 @@ pub enum AppError {
     #[error("--database-url (DATABASE_URL): the sources can't be read: {0}")]
     Registry(#[source] PgError),
     #[error("--listen (ROWCAST_LISTEN) {address}: {source}")]
-    Listen { address: SocketAddr, source: std::io::Error },
+    Listen {
+        address: SocketAddr,
+        source: std::io::Error,
+    },
     #[error("--allow-origin (ROWCAST_ALLOW_ORIGIN) {0:?} can't stand in a header")]
     Origin(String),
     #[error("signals can't be listened for: {0}")]
@@ -76,26 +73,6 @@ pub struct App {
     supervisor: Supervisor,
 }
 
-/// The tasks of the process: all end at `stop`; one that panics ends the process.
-#[derive(Clone)]
-struct Tasks {
-    tracker: TaskTracker,
-    stop: CancellationToken,
-    failed: CancellationToken,
-}
-
-impl Tasks {
-    fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
-        let failed = self.failed.clone();
-        self.tracker.spawn(async move {
-            if AssertUnwindSafe(task).catch_unwind().await.is_err() {
-                tracing::error!(task = name, "a task panicked: ending");
-                failed.cancel();
-            }
-        });
-    }
-}
-
 impl App {
     /// Connects, reads the sources, and binds the socket; `extra` are routes beside the interface's own. The database
     /// must have been migrated.
@@ -103,32 +80,49 @@ impl App {
     /// # Errors
     /// [`AppError`], one line that names the option.
     pub async fn bind(config: &ServeConfig, extra: Router) -> Result<Self, AppError> {
-        let pool = PoolOptions { size: config.pool_size, ..PoolOptions::default() };
-        let database = Database::connect(&config.database_url, &pool).await.map_err(AppError::Database)?;
+        let pool = PoolOptions {
+            size: config.pool_size,
+            ..PoolOptions::default()
+        };
+        let database = Database::connect(&config.database_url, &pool)
+            .await
+            .map_err(AppError::Database)?;
         let listen = match &config.listen_database_url {
             None => database.clone(),
-            Some(url) => Database::connect(url, &pool).await.map_err(AppError::ListenDatabase)?,
+            Some(url) => Database::connect(url, &pool)
+                .await
+                .map_err(AppError::ListenDatabase)?,
         };
         let drain = Drain::new(config.grace_period);
-        let tasks = Tasks { tracker: TaskTracker::new(), stop: CancellationToken::new(), failed: CancellationToken::new() };
+        let tasks = Tasks::default();
         let bell = Bell::spawn(listen, database.clone(), &tasks.tracker, tasks.stop.clone());
         let relay = {
             let drain = drain.clone();
-            Arc::new(Relay::new(config.default_source.clone(), bell.status(), move || drain.is_started()))
+            Arc::new(Relay::new(
+                config.default_source.clone(),
+                bell.status(),
+                move || drain.is_started(),
+            ))
         };
         let router = http::router(relay.clone(), http_settings(config, extra)?, drain.clone());
         let (server, address) = listen_on(&config.listen, &router, &drain)?;
-        let mut supervisor = Supervisor {
+        let mut supervisor = Supervisor::new(
             database,
             bell,
-            relay: relay.clone(),
-            limits: source_limits(config),
-            pace: pace_options(config),
-            tasks: tasks.clone(),
-            next_check: Instant::now(),
-        };
+            relay.clone(),
+            tasks.clone(),
+            source_limits(config),
+            pace_options(config),
+        );
         supervisor.update().await.map_err(AppError::Registry)?;
-        Ok(Self { server, address, relay, drain, tasks, supervisor })
+        Ok(Self {
+            server,
+            address,
+            relay,
+            drain,
+            tasks,
+            supervisor,
+        })
     }
 
     /// The address that is bound.
@@ -160,7 +154,14 @@ impl App {
     /// # Errors
     /// [`AppError::TaskFailed`] if a task panicked.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), AppError> {
-        let Self { server, address, relay, drain, tasks, supervisor } = self;
+        let Self {
+            server,
+            address,
+            relay,
+            drain,
+            tasks,
+            supervisor,
+        } = self;
         first_reads(&relay).await;
         tracing::info!(sources = relay.sources().len(), "listening on http://{address}");
         let stop = tasks.stop.clone();
@@ -176,15 +177,28 @@ impl App {
         drain.start();
         drop(server);
         connections.close();
-        if tokio::time::timeout(drain.grace(), connections.wait()).await.is_err() {
-            tracing::warn!(connections = connections.len(), "the grace period is over: connections are cut");
+        if tokio::time::timeout(drain.grace(), connections.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                connections = connections.len(),
+                "the grace period is over: connections are cut"
+            );
         }
         tasks.stop.cancel();
         tasks.tracker.close();
-        if tokio::time::timeout(FAREWELL_WITHIN, tasks.tracker.wait()).await.is_err() {
+        if tokio::time::timeout(FAREWELL_WITHIN, tasks.tracker.wait())
+            .await
+            .is_err()
+        {
             tracing::warn!("the database does not answer: ending without its last word");
         }
-        if tasks.failed.is_cancelled() { Err(AppError::TaskFailed) } else { Ok(()) }
+        if tasks.failed.is_cancelled() {
+            Err(AppError::TaskFailed)
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -206,110 +220,11 @@ async fn accept_all(server: &Server, connections: &TaskTracker) {
     }
 }
 
-/// Keeps the followed sources as the registry says.
-struct Supervisor {
-    database: Database,
-    bell: Bell,
-    relay: Arc<Relay>,
-    limits: SourceLimits,
-    pace: PaceOptions,
-    tasks: Tasks,
-    next_check: Instant,
-}
-
-impl Supervisor {
-    async fn run(mut self, stop: CancellationToken) {
-        let mut changed = self.bell.sources_changed();
-        let mut tick = tokio::time::interval(REGISTRY_INTERVAL);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => return,
-                Ok(()) = changed.changed() => {}
-                _ = tick.tick() => {}
-            }
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => return,
-                updated = self.update() => {
-                    // The tails say that the database is away; this is for those who look closer.
-                    if let Err(error) = updated {
-                        tracing::debug!(%error, "the registry could not be read");
-                    }
-                }
-            }
-        }
-    }
-
-    async fn update(&mut self) -> Result<(), PgError> {
-        let session = self.database.pooled().await?;
-        let listed = source::list(&session).await?;
-        let mut broken = BTreeMap::new();
-        let names: Vec<String> = listed.iter().map(|listed| listed.name.clone()).collect();
-        for listed in listed {
-            match listed.source {
-                Ok(source) => self.follow(source),
-                // Its own tail tells, if it has one.
-                Err(reason) if self.relay.source(Some(&listed.name)).is_none() => {
-                    broken.insert(listed.name, reason.to_string());
-                }
-                Err(_) => {}
-            }
-        }
-        self.relay.set_broken(broken);
-        for live in self.relay.sources() {
-            let name = live.definition().name.clone();
-            if !names.contains(&name) {
-                self.relay.remove(&name);
-                live.detached();
-            }
-        }
-        if Instant::now() >= self.next_check {
-            self.next_check = Instant::now() + SCHEMA_CHECK_INTERVAL;
-            self.check(&session).await?;
-        }
-        Ok(())
-    }
-
-    fn follow(&self, source: Source) {
-        let name = source.name.clone();
-        if let Some(live) = self.relay.source(Some(&name)) {
-            if live.redefine(source) {
-                tracing::info!(source = %name, "its definition changed");
-            }
-            return;
-        }
-        tracing::info!(source = %name, relation = %source.relation, "attached");
-        let live = LiveSource::new(self.database.clone(), source, self.limits);
-        let tail = Tail {
-            database: self.database.clone(),
-            hub: live.hub().clone(),
-            control: live.control().clone(),
-            plan: live.plans(),
-            bell: self.bell.subscribe(&name),
-            pace: self.pace,
-        };
-        let stop = live.stopped_with(&self.tasks.stop);
-        self.relay.insert(live);
-        self.tasks.spawn("tail", tail.run(stop));
-    }
-
-    async fn check(&self, session: &tokio_postgres::Client) -> Result<(), PgError> {
-        for live in self.relay.sources() {
-            let source = live.definition();
-            let findings = source::check(session, &source).await?;
-            if self.relay.set_findings(&source.name, findings.clone()) {
-                for finding in findings {
-                    tracing::warn!(source = %source.name, "{finding}");
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-fn listen_on(addresses: &[SocketAddr], router: &Router, drain: &Drain) -> Result<(Server, SocketAddr), AppError> {
+fn listen_on(
+    addresses: &[SocketAddr],
+    router: &Router,
+    drain: &Drain,
+) -> Result<(Server, SocketAddr), AppError> {
     let mut failure = None;
     for &address in addresses {
         let bound = Server::bind(address, router.clone(), HEAD_TIMEOUT, drain.clone())
@@ -323,11 +238,14 @@ fn listen_on(addresses: &[SocketAddr], router: &Router, drain: &Drain) -> Result
 }
 
 fn http_settings(config: &ServeConfig, extra: Router) -> Result<HttpSettings, AppError> {
-    let origin = |origin: &String| {
-        HeaderValue::from_str(origin).map_err(|_| AppError::Origin(origin.clone()))
-    };
+    let origin =
+        |origin: &String| HeaderValue::from_str(origin).map_err(|_| AppError::Origin(origin.clone()));
     Ok(HttpSettings {
-        allow_origins: config.allow_origins.iter().map(origin).collect::<Result<_, _>>()?,
+        allow_origins: config
+            .allow_origins
+            .iter()
+            .map(origin)
+            .collect::<Result<_, _>>()?,
         base_path: config.base_path.clone(),
         allow_publish: config.allow_publish,
         heartbeat: config.heartbeat,
@@ -340,11 +258,17 @@ fn http_settings(config: &ServeConfig, extra: Router) -> Result<HttpSettings, Ap
 fn source_limits(config: &ServeConfig) -> SourceLimits {
     SourceLimits {
         hub: HubLimits {
-            ring: RingLimits { events: config.ring_events, bytes: config.ring_bytes },
+            ring: RingLimits {
+                events: config.ring_events,
+                bytes: config.ring_bytes,
+            },
             total_bytes: config.ring_total_bytes,
             linger: config.room_linger,
         },
-        reads: ReadLimits { event_bytes: config.max_event_bytes, page_bytes: PAGE_BYTES },
+        reads: ReadLimits {
+            event_bytes: config.max_event_bytes,
+            page_bytes: PAGE_BYTES,
+        },
         replays_at_once: config.replays_at_once,
     }
 }
