@@ -10,13 +10,21 @@ use rand::seq::SliceRandom;
 use rowcast::demo::postgres::{Postgres, StopMode};
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::writers::is_calm;
 use super::{Addresses, try_connect};
 use crate::support::{Relay, connect};
 
 /// The relays: the first as it comes, but quick to change its mind about the bell; the second with so little memory that
 /// most who come back need a replay.
 const ARGUMENTS: [&[&str]; 2] = [
-    &["--grace-period", "300ms", "--quiet-after", "40ms", "--busy-bells-per-second", "60"],
+    &[
+        "--grace-period",
+        "300ms",
+        "--quiet-after",
+        "40ms",
+        "--busy-bells-per-second",
+        "60",
+    ],
     &[
         "--grace-period",
         "0s",
@@ -33,6 +41,8 @@ const ARGUMENTS: [&[&str]; 2] = [
 
 /// The database of the foreign transaction.
 const OTHER: &str = "other";
+
+const INTO_A_STORM: Duration = Duration::from_millis(500);
 
 /// Something that goes wrong.
 #[derive(Clone, Debug)]
@@ -53,16 +63,31 @@ impl Fault {
         let rounds = (time.as_secs() / 15).max(1);
         let mut faults = Vec::new();
         for _ in 0..rounds {
-            faults.push(Self::Crash { away: Duration::from_millis(rng.random_range(0..1200)) });
-            faults.push(Self::Kill { relay: 0, same_port: rng.random() });
-            faults.push(Self::Kill { relay: 1, same_port: rng.random() });
-            faults.push(Self::Drain { relay: rng.random_range(0..2), same_port: rng.random() });
+            faults.push(Self::Crash {
+                away: Duration::from_millis(rng.random_range(0..1200)),
+            });
+            faults.push(Self::Kill {
+                relay: 0,
+                same_port: rng.random(),
+            });
+            faults.push(Self::Kill {
+                relay: 1,
+                same_port: rng.random(),
+            });
+            faults.push(Self::Drain {
+                relay: rng.random_range(0..2),
+                same_port: rng.random(),
+            });
             faults.extend(["rowcast%", "rowcast tail%", "rowcast%", "rowcast listen%"].map(Self::Backends));
         }
         faults.shuffle(rng);
         let slot = time / (faults.len() as u32 + 1);
-        let at = |number: usize| slot * number as u32 + slot.mul_f64(rng.random_range(0.2..1.0));
-        (0..faults.len()).map(at).collect::<Vec<_>>().into_iter().zip(faults).chain([]).collect()
+        let mut at = |number: usize| slot * number as u32 + slot.mul_f64(rng.random_range(0.2..1.0));
+        faults
+            .into_iter()
+            .enumerate()
+            .map(|(number, fault)| (at(number), fault))
+            .collect()
     }
 }
 
@@ -100,7 +125,9 @@ impl Stage {
             Relay::serve(&url, ARGUMENTS[0]).await,
             Relay::serve(&url, ARGUMENTS[1]).await,
         ];
-        let addresses = Arc::new(Addresses(Mutex::new([0, 1].map(|relay: usize| relays[relay].url.clone()))));
+        let addresses = Arc::new(Addresses(Mutex::new(
+            [0, 1].map(|relay: usize| relays[relay].url.clone()),
+        )));
         Self {
             server: Some(server),
             relays,
@@ -127,6 +154,12 @@ impl Stage {
         let began = Instant::now();
         for (at, fault) in schedule {
             sleep_until(began + at).await;
+            // A crash between two transactions cuts nothing off: it comes half a second into a storm.
+            let into_a_storm =
+                || !is_calm(began.elapsed()) && !is_calm(began.elapsed().saturating_sub(INTO_A_STORM));
+            while matches!(fault, Fault::Crash { .. }) && !into_a_storm() {
+                sleep(Duration::from_millis(10)).await;
+            }
             println!("torture: {:.1} s: {fault:?}", began.elapsed().as_secs_f64());
             match fault {
                 Fault::Backends(like) => self.terminate_backends(like).await,
@@ -148,7 +181,9 @@ impl Stage {
     }
 
     async fn terminate_backends(&mut self, like: &str) {
-        let Some((client, _driver)) = try_connect(&self.url).await else { return };
+        let Some((client, _driver)) = try_connect(&self.url).await else {
+            return;
+        };
         let ended = client
             .query_one(
                 "select count(pg_terminate_backend(pid)) from pg_stat_activity where application_name like $1",
@@ -169,7 +204,8 @@ impl Stage {
         }
         let next = Relay::serve(&self.url, &arguments).await;
         self.addresses.set(relay, &next.url);
-        self.retired.push(std::mem::replace(&mut self.relays[relay], next));
+        self.retired
+            .push(std::mem::replace(&mut self.relays[relay], next));
     }
 
     async fn crash(&mut self, away: Duration) {
@@ -194,6 +230,9 @@ impl Stage {
     /// How often a line with `text` stands in the logs of all relays that ever ran.
     pub fn log_lines(&self, text: &str) -> usize {
         let relays = self.relays.iter().chain(&self.retired);
-        relays.flat_map(Relay::log).filter(|line| line.contains(text)).count()
+        relays
+            .flat_map(Relay::log)
+            .filter(|line| line.contains(text))
+            .count()
     }
 }

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::Addresses;
-use crate::support::{Frame, Stream, TIMEOUT};
+use crate::support::{Frame, Stream, TIMEOUT, eventually};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Transport {
@@ -74,7 +74,8 @@ impl Received {
             return self.strange.push(format!("an event without id or room: {event}"));
         };
         if !self.rooms.contains(&room) || event["row"]["id"] != event["id"] {
-            self.strange.push(format!("a row of others, or not a row: {event}"));
+            self.strange
+                .push(format!("a row of others, or not a row: {event}"));
         }
         let session = self.sessions.len() - 1;
         match self.ids.get(&id) {
@@ -127,8 +128,8 @@ impl Subscriber {
             let session = async {
                 match transport {
                     Transport::Sse => self.stream().await,
-                    Transport::LongPoll => self.poll(Some(self.rng.clone().random_range(1..3))).await,
-                    Transport::Poll => self.poll(None).await,
+                    Transport::LongPoll => self.poll(true).await,
+                    Transport::Poll => self.poll(false).await,
                 }
             };
             let pause = tokio::select! {
@@ -144,10 +145,18 @@ impl Subscriber {
         let relay = self.rng.random_range(0..2);
         let mut received = self.received.lock().unwrap();
         let cursor = received.cursor.clone();
-        if received.sessions.last().is_some_and(|before| before.relay != relay) && cursor.is_some() {
+        if received
+            .sessions
+            .last()
+            .is_some_and(|before| before.relay != relay)
+            && cursor.is_some()
+        {
             received.tally.changes_of_relay += 1;
         }
-        received.sessions.push(Session { relay, resumed_from: cursor.clone() });
+        received.sessions.push(Session {
+            relay,
+            resumed_from: cursor.clone(),
+        });
         let base = self.addresses.of(relay);
         let mut query = Serializer::new(String::new());
         let path = if received.rooms.len() > 1 || self.rng.random_bool(0.2) {
@@ -178,8 +187,13 @@ impl Subscriber {
         match answer {
             Ok(answer) if answer.status() == StatusCode::OK => return Some(answer),
             Ok(answer) if answer.status() != StatusCode::SERVICE_UNAVAILABLE => {
-                let from = received.sessions.last().and_then(|session| session.resumed_from.clone());
-                received.strange.push(format!("{} after {from:?}", answer.status()));
+                let from = received
+                    .sessions
+                    .last()
+                    .and_then(|session| session.resumed_from.clone());
+                received
+                    .strange
+                    .push(format!("{} after {from:?}", answer.status()));
             }
             Ok(_) | Err(_) => {}
         }
@@ -195,7 +209,9 @@ impl Subscriber {
     /// One stream, left after some frames or some time. Returns how long to stay away.
     async fn stream(&mut self) -> Duration {
         let request = self.request(&[]).header(ACCEPT, "text/event-stream");
-        let Some(response) = self.send(request).await else { return self.back_off() };
+        let Some(response) = self.send(request).await else {
+            return self.back_off();
+        };
         let mut stream = Stream::of(response).await;
         let leave_at = Instant::now() + Duration::from_millis(self.rng.random_range(20..2500));
         let frames = self.rng.random_range(2..500);
@@ -215,9 +231,7 @@ impl Subscriber {
                 sleep(Duration::from_millis(self.rng.random_range(0..200))).await;
             }
         }
-        // Before its first cursor a client would begin anew, and rows may be written by then.
-        let mut received = self.received.lock().unwrap();
-        received.tally.left += 1;
+        self.received.lock().unwrap().tally.left += 1;
         Duration::from_millis(self.rng.random_range(0..60))
     }
 
@@ -234,10 +248,16 @@ impl Subscriber {
     }
 
     /// One poll, now and then given up before the answer is there. Returns the pause before the next one.
-    async fn poll(&mut self, wait_seconds: Option<u64>) -> Duration {
-        let limit = if self.rng.random_bool(0.5) { self.rng.random_range(1..20) } else { self.rng.random_range(1..=1000) };
+    async fn poll(&mut self, waits: bool) -> Duration {
+        let limit = if self.rng.random_bool(0.5) {
+            self.rng.random_range(1..20)
+        } else {
+            self.rng.random_range(1..=1000)
+        };
         let mut query = vec![("limit", limit.to_string())];
-        query.extend(wait_seconds.map(|seconds| ("wait", seconds.to_string())));
+        if waits {
+            query.push(("wait", self.rng.random_range(1..3).to_string()));
+        }
         let request = self.request(&query).header(ACCEPT, "application/json");
         let patience = match self.rng.random_bool(0.2) {
             true => Duration::from_millis(self.rng.random_range(0..60)),
@@ -286,19 +306,37 @@ struct Cut;
 pub async fn expect_no_more(received: &Mutex<Received>, addresses: &Addresses) {
     let (cursor, rooms) = {
         let received = received.lock().unwrap();
-        (received.cursor.clone().expect("it has one since the start"), received.rooms.clone())
+        (
+            received.cursor.clone().expect("it has one since the start"),
+            received.rooms.clone(),
+        )
     };
-    let http = reqwest::Client::builder().no_proxy().build().expect("a client without TLS");
+    let http = reqwest::Client::builder()
+        .no_proxy()
+        .build()
+        .expect("a client without TLS");
     for relay in 0..2 {
         let mut query = Serializer::new(String::new());
-        query.extend_pairs(rooms.iter().map(|room| ("room", room))).append_pair("after", &cursor);
-        let request = http.get(format!("{}/v1/events?{}", addresses.of(relay), query.finish()));
-        let answer = timeout(TIMEOUT, async { request.send().await?.text().await });
-        let answer = answer.await.expect("in time").expect("an answer");
+        query
+            .extend_pairs(rooms.iter().map(|room| ("room", room)))
+            .append_pair("after", &cursor);
+        let url = format!("{}/v1/events?{}", addresses.of(relay), query.finish());
+        let mut answer = String::new();
+        // The last fault may have been a moment ago.
+        eventually(async || {
+            let response = http.get(&url).send().await.expect("an answer");
+            let is_there = response.status() != StatusCode::SERVICE_UNAVAILABLE;
+            answer = response.text().await.expect("its body");
+            is_there
+        })
+        .await;
         let parsed: Value = serde_json::from_str(&answer).expect("JSON");
-        let mut received = received.lock().unwrap();
-        if parsed["events"].as_array().is_none_or(|events| !events.is_empty()) {
-            received.strange.push(format!("behind the end, after {cursor} on relay {relay}: {answer:.500}"));
+        if parsed["events"]
+            .as_array()
+            .is_none_or(|events| !events.is_empty())
+        {
+            let strange = format!("behind the end, after {cursor} on relay {relay}: {answer:.500}");
+            received.lock().unwrap().strange.push(strange);
         }
     }
 }

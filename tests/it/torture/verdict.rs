@@ -40,23 +40,40 @@ impl Truth {
         let rows = client.query(ROWS, &[]).await.expect("read the table");
         let row = |row: &tokio_postgres::Row| {
             let committed_at: Option<String> = row.get(3);
-            let truth = Row { room: row.get(1), body: row.get(2), committed_at: committed_at.unwrap_or_default() };
+            let truth = Row {
+                room: row.get(1),
+                body: row.get(2),
+                committed_at: committed_at.unwrap_or_default(),
+            };
             (row.get(0), truth)
         };
         let late = client.query_one(LATE, &[]).await.expect("count late rows");
-        Self { rows: rows.iter().map(row).collect(), late: late.get(0) }
+        Self {
+            rows: rows.iter().map(row).collect(),
+            late: late.get(0),
+        }
     }
 
     /// The ids that a subscriber of `rooms` must have.
     pub fn expected(&self, rooms: &[&str]) -> impl Iterator<Item = i64> {
         let in_rooms = |row: &Row| row.room.as_deref().is_some_and(|room| rooms.contains(&room));
-        self.rows.iter().filter(move |(_, row)| in_rooms(row)).map(|(&id, _)| id)
+        self.rows
+            .iter()
+            .filter(move |(_, row)| in_rooms(row))
+            .map(|(&id, _)| id)
     }
 
     fn describe(&self, id: i64) -> String {
         match self.rows.get(&id) {
-            Some(Row { room, body, committed_at }) => {
-                format!("{id} ({} {body:?}, committed {committed_at})", room.as_deref().unwrap_or("no room"))
+            Some(Row {
+                room,
+                body,
+                committed_at,
+            }) => {
+                format!(
+                    "{id} ({} {body:?}, committed {committed_at})",
+                    room.as_deref().unwrap_or("no room")
+                )
             }
             None => format!("{id} (never committed)"),
         }
@@ -96,7 +113,10 @@ pub fn judge(truth: &Truth, subscribers: &[Received], seed: u64) {
         .enumerate()
         .flat_map(|(number, one)| {
             complaints(truth, one).into_iter().map(move |complaint| {
-                format!("subscriber {number} ({:?} of {:?}) {complaint}", one.transport, one.rooms)
+                format!(
+                    "subscriber {number} ({:?} of {:?}) {complaint}",
+                    one.transport, one.rooms
+                )
             })
         })
         .collect();
@@ -108,18 +128,41 @@ pub fn judge(truth: &Truth, subscribers: &[Received], seed: u64) {
 }
 
 fn complaints(truth: &Truth, one: &Received) -> Vec<String> {
-    let mut lost: Vec<i64> = truth.expected(&one.rooms).filter(|id| !one.ids.contains_key(id)).collect();
-    let mut made_up: Vec<i64> = one.ids.keys().copied().filter(|id| !truth.rows.contains_key(id)).collect();
+    let mut lost: Vec<i64> = truth
+        .expected(&one.rooms)
+        .filter(|id| !one.ids.contains_key(id))
+        .collect();
+    let mut made_up: Vec<i64> = one
+        .ids
+        .keys()
+        .copied()
+        .filter(|id| !truth.rows.contains_key(id))
+        .collect();
     lost.sort_unstable();
     made_up.sort_unstable();
     let mut complaints = Vec::new();
-    let all = |ids: &[i64]| ids.iter().take(20).map(|&id| truth.describe(id)).collect::<Vec<_>>().join(", ");
+    let all = |ids: &[i64]| {
+        ids.iter()
+            .take(20)
+            .map(|&id| truth.describe(id))
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
     if !lost.is_empty() {
-        complaints.push(format!("lost {}: {}\n  its cursor is {:?}", lost.len(), all(&lost), one.cursor));
+        complaints.push(format!(
+            "lost {}: {}\n  its cursor is {:?}",
+            lost.len(),
+            all(&lost),
+            one.cursor
+        ));
         complaints.extend(lost.iter().take(3).map(|&id| around(one, id)));
     }
     if !made_up.is_empty() {
-        complaints.push(format!("was told of {} rows that are not there: {}", made_up.len(), all(&made_up)));
+        complaints.push(format!(
+            "was told of {} rows that are not there: {}",
+            made_up.len(),
+            all(&made_up)
+        ));
     }
     for &(id, first, second) in one.repeated.iter().take(20) {
         let (before, again) = (&one.sessions[first], &one.sessions[second]);
@@ -128,7 +171,12 @@ fn complaints(truth: &Truth, one: &Received) -> Vec<String> {
             truth.describe(id)
         ));
     }
-    complaints.extend(one.strange.iter().take(20).map(|strange| format!("met {strange}")));
+    complaints.extend(
+        one.strange
+            .iter()
+            .take(20)
+            .map(|strange| format!("met {strange}")),
+    );
     complaints
 }
 
@@ -139,10 +187,17 @@ fn around(one: &Received, id: i64) -> String {
     let describe = |neighbour: Option<(&i64, &usize)>| {
         neighbour.map_or("none".to_owned(), |(id, &session)| {
             let next = one.sessions.get(session + 1);
-            format!("{id} in session {session} {:?}, then {next:?}", one.sessions[session])
+            format!(
+                "{id} in session {session} {:?}, then {next:?}",
+                one.sessions[session]
+            )
         })
     };
-    format!("  around {id}: below {}; above {}", describe(below), describe(above))
+    format!(
+        "  around {id}: below {}; above {}",
+        describe(below),
+        describe(above)
+    )
 }
 
 /// A run in which nothing went wrong shows nothing.
@@ -154,11 +209,21 @@ pub fn everything_happened(truth: &Truth, tally: &Tally, subscribers: &[Received
         }
     };
     expect(truth.rows.len() > 500, "more than 500 rows");
-    expect(truth.late > 50, "more than 50 rows that became visible after a higher id");
-    expect(tally.committed.iter().all(|&count| count > 10), "commits at every isolation level");
+    expect(
+        truth.late > 50,
+        "more than 50 rows that became visible after a higher id",
+    );
+    expect(
+        tally.committed.iter().all(|&count| count > 10),
+        "commits at every isolation level",
+    );
     expect(tally.rolled_back > 10, "roll-backs");
     expect(tally.savepoints_rolled_back > 10, "savepoints rolled back");
     expect(tally.cut_off > 0, "transactions cut off");
+    expect(
+        stage.log_lines("the bell's mode") > 20,
+        "changes between the bell and polling",
+    );
     expect(stage.toll.crashes > 0, "a crash of PostgreSQL");
     expect(stage.toll.kills > 1, "killed relays");
     expect(stage.toll.drains > 0, "a drained relay");
@@ -166,12 +231,19 @@ pub fn everything_happened(truth: &Truth, tally: &Tally, subscribers: &[Received
     for transport in Transport::ALL {
         let of_transport = || subscribers.iter().filter(move |one| one.transport == transport);
         let happens = |figure: fn(&Received) -> u64| of_transport().map(figure).sum::<u64>() > 0;
-        expect(happens(|one| one.tally.changes_of_relay), "resumes on the other relay");
+        expect(
+            happens(|one| one.tally.changes_of_relay),
+            "resumes on the other relay",
+        );
         expect(happens(|one| one.tally.left), "subscribers that leave");
         expect(happens(|one| one.tally.cut), "subscribers that are cut off");
     }
     for one in subscribers {
         expect(!one.ids.is_empty(), "rows for every subscriber");
     }
-    assert!(missing.is_empty(), "this run shows nothing, for want of: {}", missing.join("; "));
+    assert!(
+        missing.is_empty(),
+        "this run shows nothing, for want of: {}",
+        missing.join("; ")
+    );
 }

@@ -71,8 +71,11 @@ pub async fn write(number: usize, url: String, seed: u64, stop: CancellationToke
         while !stop.is_cancelled() && !client.is_closed() {
             let transaction = Transaction::plan(number, &mut rng);
             transaction.run(&client, &mut tally).await;
-            let is_calm = (began.elapsed().as_millis() / PHASE.as_millis()) % 2 == 1;
-            let pause = if is_calm { rng.random_range(200..1200) } else { rng.random_range(0..25) };
+            let pause = if is_calm(began.elapsed()) {
+                rng.random_range(200..1200)
+            } else {
+                rng.random_range(0..25)
+            };
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = sleep(Duration::from_millis(pause)) => {}
@@ -80,6 +83,11 @@ pub async fn write(number: usize, url: String, seed: u64, stop: CancellationToke
         }
     }
     tally
+}
+
+/// Whether the writers rest, so long after they began.
+pub fn is_calm(elapsed: Duration) -> bool {
+    (elapsed.as_millis() / PHASE.as_millis()) % 2 == 1
 }
 
 impl Transaction {
