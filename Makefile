@@ -23,19 +23,15 @@ test: ## all tests, on the PostgreSQL that is found (ROWCAST_PG_BIN=DIRECTORY ch
 	@scripts/setup.sh --tests
 	cargo test --locked
 
-torture: ## exactly once, for as long as ROWCAST_TORTURE_SECONDS says (60); ROWCAST_TORTURE_SEED repeats a run
-	@scripts/setup.sh --tests
-	ROWCAST_TORTURE_SECONDS=$${ROWCAST_TORTURE_SECONDS:-60} cargo test --locked --test it torture:: -- --nocapture
-
 test-matrix: ## all tests on every PostgreSQL at hand, and on npm's 18
 	@scripts/setup.sh --tests
 	@scripts/setup.sh --matrix
 	scripts/test-matrix.sh
 
-# TORTURE_SECONDS=600 for longer; TORTURE_SEED=… repeats the run that printed it.
+# ROWCAST_TORTURE_SECONDS=600 for longer; ROWCAST_TORTURE_SEED=… repeats the choices of the run that printed it.
 torture: ## writers, roll-backs, killed relays and servers, as long as one likes
 	@scripts/setup.sh --tests
-	cargo test --locked --test it torture -- --ignored --nocapture
+	ROWCAST_TORTURE_SECONDS=$${ROWCAST_TORTURE_SECONDS:-60} cargo test --locked --test it torture:: -- --nocapture
 
 lint: ## formatting, clippy, rustdoc, tidy rules, licences and sources of the crates
 	@scripts/setup.sh --lint

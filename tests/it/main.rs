@@ -10,6 +10,7 @@ mod bell;
 mod bell_model;
 mod cli;
 mod demo;
+mod gaps_time;
 mod launcher;
 mod sessions;
 mod tidy;
