@@ -89,13 +89,13 @@ impl App {
             .map_err(AppError::Database)?;
         let listen = match &config.listen_database_url {
             None => database.clone(),
-            Some(url) => Database::connect(url, &pool)
-                .await
-                .map_err(AppError::ListenDatabase)?,
+            // Should nobody answer there, tails poll, and it is tried again and again.
+            Some(url) => Database::unconnected(url).map_err(AppError::ListenDatabase)?,
         };
         let drain = Drain::new(config.grace_period);
         let tasks = Tasks::default();
-        let bell = Bell::spawn(listen, database.clone(), &tasks.tracker, tasks.stop.clone());
+        let (bell, listening) = Bell::new(listen, database.clone(), tasks.stop.clone());
+        tasks.spawn("bell", listening);
         let relay = {
             let drain = drain.clone();
             Arc::new(Relay::new(

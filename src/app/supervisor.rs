@@ -12,8 +12,8 @@ use crate::pg::bell::Bell;
 use crate::pg::source::{self, Source};
 use crate::pg::{Database, PgError};
 use crate::relay::{LiveSource, Relay, SourceLimits};
-use crate::tail::Tail;
 use crate::tail::pace::PaceOptions;
+use crate::tail::{State, Tail};
 
 use super::tasks::Tasks;
 
@@ -92,11 +92,9 @@ impl Supervisor {
         for listed in listed {
             match listed.source {
                 Ok(source) => self.follow(source),
-                // Its own tail tells, if it has one.
-                Err(reason) if self.relay.source(Some(&listed.name)).is_none() => {
+                Err(reason) => {
                     broken.insert(listed.name, reason.to_string());
                 }
-                Err(_) => {}
             }
         }
         self.relay.set_broken(broken);
@@ -116,7 +114,12 @@ impl Supervisor {
 
     fn follow(&self, source: Source) {
         let name = source.name.clone();
-        if let Some(live) = self.relay.source(Some(&name)) {
+        // One that its own tail found detached is over, even if the name is attached again by now.
+        let live = self
+            .relay
+            .source(Some(&name))
+            .filter(|live| live.control().state() != State::Gone);
+        if let Some(live) = live {
             if live.redefine(source) {
                 tracing::info!(source = %name, "its definition changed");
             }
