@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
@@ -15,6 +15,9 @@ const ISOLATION: [&str; 3] = ["read committed", "repeatable read", "serializable
 
 /// Storm and calm take turns, so that the bell is armed and silenced again and again.
 const PHASE: Duration = Duration::from_millis(1500);
+
+const HELD: Duration = Duration::from_secs(4);
+const RELEASED: Duration = Duration::from_secs(1);
 
 /// What the writers did.
 #[derive(Debug, Default)]
@@ -183,7 +186,7 @@ fn insert(writer: usize, rng: &mut StdRng) -> String {
             format!("insert into messages (room_id, body) values {}", rows.join(", "))
         }
         120..160 => {
-            let (rows, seconds) = (rng.random_range(1..4), rng.random_range(0..25) as f64 / 1000.0);
+            let (rows, seconds) = (rng.random_range(1..4), pause(rng).as_secs_f64());
             format!(
                 "insert into messages (room_id, body) select {one}, slow('slow by {writer}', {seconds}) from generate_series(1, {rows})"
             )
@@ -227,23 +230,21 @@ fn is_loss(client: &Client, error: &tokio_postgres::Error) -> bool {
     }
 }
 
-/// Keeps a transaction open on another database of the same server, with a transaction id and a snapshot.
+/// Keeps a transaction open on another database of the same server, with a transaction id and a snapshot: for as long as
+/// [`HELD`], then again after [`RELEASED`], since gaps die in another way without it.
 pub async fn hold_a_transaction(url: String, end: CancellationToken) {
-    loop {
-        if let Some((client, driver)) = try_connect(&url).await {
-            let held = client
-                .batch_execute("begin isolation level repeatable read; select pg_current_xact_id()")
-                .await;
-            if held.is_ok() {
-                tokio::select! {
-                    () = end.cancelled() => return,
-                    _ = driver => {}
+    let hold = async {
+        loop {
+            if let Some((client, driver)) = try_connect(&url).await {
+                let held = client
+                    .batch_execute("begin isolation level repeatable read; select pg_current_xact_id()")
+                    .await;
+                if held.is_ok() {
+                    let _ = timeout(HELD, driver).await;
                 }
             }
+            sleep(RELEASED).await;
         }
-        tokio::select! {
-            () = end.cancelled() => return,
-            () = sleep(Duration::from_millis(20)) => {}
-        }
-    }
+    };
+    let _ = end.run_until_cancelled(hold).await;
 }
