@@ -6,8 +6,10 @@
 mod support;
 
 mod attach;
+mod bell;
 mod bell_model;
 mod cli;
 mod demo;
 mod launcher;
+mod sessions;
 mod tidy;
