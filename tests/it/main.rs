@@ -9,4 +9,5 @@ mod attach;
 mod cli;
 mod demo;
 mod launcher;
+mod seam_model;
 mod tidy;
