@@ -25,7 +25,11 @@ use relay::{Relay, Sizes};
 const EPOCH: i64 = 7;
 
 /// Seeds that the rules must survive, and within which every flaw must show.
-const SEEDS: u64 = 600;
+const SEEDS: u64 = 400;
+
+/// Rounds in which nobody gets anything, after which all have come to rest: more than the polls of the slowest chain of
+/// replays, one waiting for the other.
+const QUIET_ROUNDS: usize = 20;
 
 /// How a rule is broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,11 +166,12 @@ impl Model {
     async fn run(mut self) -> Outcome {
         for _ in 0..self.rng.random_range(100..500) {
             self.act().await;
+            new_budget().await;
         }
         for xid in self.database.running() {
             self.database.end(xid, self.rng.random_bool(0.75));
         }
-        self.settle();
+        self.settle().await;
         let committed = self.database.snapshot().rows;
         let mut outcome = Outcome::default();
         for client in &self.clients {
@@ -184,16 +189,17 @@ impl Model {
     }
 
     /// Everybody comes to rest. No time passes here: nobody may depend on a clock to go on.
-    fn settle(&mut self) {
+    async fn settle(&mut self) {
         self.database.calm_down();
         let mut quiet_rounds = 0;
-        while quiet_rounds < 5 {
+        while quiet_rounds < QUIET_ROUNDS {
             for relay in &mut self.relays {
                 relay.publish();
                 relay.fetch(usize::MAX);
                 relay.publish();
             }
             quiet_rounds += 1;
+            new_budget().await;
             for client in &mut self.clients {
                 if client.relay().is_none() {
                     client.connect(0, &self.relays[0]);
@@ -204,6 +210,11 @@ impl Model {
             }
         }
     }
+}
+
+/// tokio lets one poll of a task take so many permits, then keeps them back until it has been polled anew.
+async fn new_budget() {
+    tokio::task::yield_now().await;
 }
 
 /// Runs one seed with the clock stopped.
@@ -239,9 +250,15 @@ fn breaking_any_rule_of_the_seam_loses_or_repeats_rows() {
         Flaw::CutIgnored,
         Flaw::EndOfReadOnEveryEvent,
     ] {
-        let found = (0..SEEDS)
-            .map(|seed| run(seed, flaw))
-            .find(|outcome| outcome.lost + outcome.repeated > 0);
-        assert!(found.is_some(), "{flaw:?} did no harm in {SEEDS} seeds");
+        let harmed = (0..SEEDS).filter(|&seed| {
+            let outcome = run(seed, flaw);
+            outcome.lost + outcome.repeated > 0
+        });
+        let first = harmed.take(3).collect::<Vec<_>>();
+        assert!(
+            first.len() == 3,
+            "{flaw:?} harmed only {first:?} of {SEEDS} seeds"
+        );
+        println!("{flaw:?}: seeds {first:?}");
     }
 }
