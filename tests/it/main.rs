@@ -8,6 +8,7 @@ mod support;
 mod attach;
 mod cli;
 mod demo;
+mod hub;
 mod launcher;
 mod seam_model;
 mod tidy;
