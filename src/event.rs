@@ -102,7 +102,10 @@ mod tests {
     #[test]
     fn an_event_carries_the_rows_own_json_text() {
         let body = RowBody::Json(r#"{"a": 1.50}"#.into());
-        assert_eq!(json("42", &body), r#"{"op":"insert","id":7,"room":"42","row":{"a": 1.50}}"#);
+        assert_eq!(
+            json("42", &body),
+            r#"{"op":"insert","id":7,"room":"42","row":{"a": 1.50}}"#
+        );
     }
 
     #[test]
@@ -115,6 +118,9 @@ mod tests {
     #[test]
     fn a_room_with_quotes_and_line_breaks_is_escaped() {
         let text = json("a\"\n\u{1}", &RowBody::TooLarge);
-        assert_eq!(text, r#"{"op":"insert","id":7,"room":"a\"\n\u0001","row":null,"truncated":true}"#);
+        assert_eq!(
+            text,
+            r#"{"op":"insert","id":7,"room":"a\"\n\u0001","row":null,"truncated":true}"#
+        );
     }
 }

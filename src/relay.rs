@@ -37,7 +37,7 @@ pub struct Relay {
 #[derive(Default)]
 struct Sources {
     live: BTreeMap<String, Arc<LiveSource>>,
-    /// Registered, but never followed by this process: why not, in words.
+    /// Registered, but not as it must be to be followed: why not, in words.
     broken: BTreeMap<String, String>,
     /// What the schema check found, by source.
     findings: BTreeMap<String, Vec<String>>,
@@ -60,7 +60,12 @@ impl Relay {
         listening: watch::Receiver<ListenStatus>,
         draining: impl Fn() -> bool + Send + Sync + 'static,
     ) -> Self {
-        Self { sources: RwLock::default(), default_source, listening, draining: Box::new(draining) }
+        Self {
+            sources: RwLock::default(),
+            default_source,
+            listening,
+            draining: Box::new(draining),
+        }
     }
 
     fn read(&self) -> std::sync::RwLockReadGuard<'_, Sources> {
@@ -76,7 +81,11 @@ impl Relay {
         let sources = self.read();
         match name.or(self.default_source.as_deref()) {
             Some(name) => sources.live.get(name).cloned(),
-            None => sources.live.values().min_by_key(|source| source.definition().ordinal).cloned(),
+            None => sources
+                .live
+                .values()
+                .min_by_key(|source| source.definition().ordinal)
+                .cloned(),
         }
     }
 
@@ -122,16 +131,24 @@ impl Relay {
             readiness.reasons.push("the process is about to end".to_owned());
         }
         for (name, source) in &sources.live {
-            readiness.reasons.extend(source.trouble().map(|trouble| format!("source {name}: {trouble}")));
+            readiness.reasons.extend(
+                source
+                    .trouble()
+                    .map(|trouble| format!("source {name}: {trouble}")),
+            );
         }
         for (name, reason) in &sources.broken {
             readiness.reasons.push(format!("source {name}: {reason}"));
         }
         if let ListenStatus::Down { reason } = &*self.listening.borrow() {
-            readiness.notes.push(format!("polling only, since no bell can be heard: {reason}"));
+            readiness
+                .notes
+                .push(format!("polling only, since no bell can be heard: {reason}"));
         }
         for (name, findings) in &sources.findings {
-            readiness.notes.extend(findings.iter().map(|finding| format!("source {name}: {finding}")));
+            readiness
+                .notes
+                .extend(findings.iter().map(|finding| format!("source {name}: {finding}")));
         }
         readiness
     }
@@ -240,12 +257,6 @@ impl LiveSource {
         self.control.sync().await.map_err(|_| FeedError::Unavailable)
     }
 
-    /// Replays from another table than the database's, for tests without one.
-    #[cfg(test)]
-    pub(crate) fn use_table(&self, table: Arc<dyn crate::feed::Table>) {
-        self.replays.use_table(table);
-    }
-
     /// A subscriber's feed.
     pub fn feed(&self, subscription: Subscription) -> Feed {
         Feed::new(&self.hub, &self.replays, subscription)
@@ -261,10 +272,19 @@ impl LiveSource {
             return Err(FeedError::Unavailable);
         };
         let base = present.open.union(&OpenSet::above(below.saturating_sub(1)));
-        let cursor = Cursor { epoch, open: base.clone() };
+        let cursor = Cursor {
+            epoch,
+            open: base.clone(),
+        };
         let older = OpenSet::above(0).difference(&base);
         let found = self.replays.nth_newest(rooms, &older, limit + 1).await?;
-        let Some(lowest) = found else { return Ok(Older { events: None, cursor, more: false }) };
+        let Some(lowest) = found else {
+            return Ok(Older {
+                events: None,
+                cursor,
+                more: false,
+            });
+        };
         let request = Request {
             epoch,
             rooms: rooms.into(),
@@ -282,5 +302,11 @@ impl LiveSource {
     /// See [`PublishError`].
     pub async fn publish(&self, room: &Room, row: &NewRow) -> Result<i64, PublishError> {
         publish::publish(&self.database, &self.definition(), room, row).await
+    }
+
+    /// Replays from another table than the database's, for tests without one.
+    #[cfg(test)]
+    pub(crate) fn use_table(&self, table: Arc<dyn crate::feed::Table>) {
+        self.replays.use_table(table);
     }
 }

@@ -117,7 +117,9 @@ pub async fn attach(args: AttachArgs) -> anyhow::Result<()> {
 
 /// Migrates the demo's database and attaches its table.
 pub async fn attach_demo(url: &str) -> anyhow::Result<()> {
-    let database = DatabaseArgs { database_url: Some(url.to_owned()) };
+    let database = DatabaseArgs {
+        database_url: Some(url.to_owned()),
+    };
     let client = migrated(&database, "attach").await?;
     let attachment = Attachment {
         table: demo::TABLE.to_owned(),

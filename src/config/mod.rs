@@ -134,10 +134,20 @@ impl ServeConfig {
     /// The demo's: the defaults (and what the environment says of them), its own database and address, and publishing.
     pub fn for_demo(database_url: &str, listen: SocketAddr) -> Result<Self, ConfigError> {
         let listen = listen.to_string();
-        let words = ["demo", "--database-url", database_url, "--listen", &listen, "--allow-publish"];
+        let words = [
+            "demo",
+            "--database-url",
+            database_url,
+            "--listen",
+            &listen,
+            "--allow-publish",
+        ];
         let command = ServeArgs::augment_args(clap::Command::new("demo"));
-        let matches = command.try_get_matches_from(words).map_err(|error| ConfigError::Demo(error.to_string()))?;
-        let args = ServeArgs::from_arg_matches(&matches).map_err(|error| ConfigError::Demo(error.to_string()))?;
+        let matches = command
+            .try_get_matches_from(words)
+            .map_err(|error| ConfigError::Demo(error.to_string()))?;
+        let args =
+            ServeArgs::from_arg_matches(&matches).map_err(|error| ConfigError::Demo(error.to_string()))?;
         Self::new(args)
     }
 }

@@ -26,12 +26,18 @@ enum Events {
 impl Batch {
     /// Of a subscriber in step with what made the pieces: the tail, or an equal replay.
     pub(super) fn shared(epoch: i64, first: Piece, rest: Vec<Piece>) -> Self {
-        Self { epoch, events: Events::Shared { first, rest } }
+        Self {
+            epoch,
+            events: Events::Shared { first, rest },
+        }
     }
 
     /// Of a subscriber with positions of its own.
     pub(super) fn own(epoch: i64, events: Vec<OwnEvent>) -> Self {
-        Self { epoch, events: Events::Own(events) }
+        Self {
+            epoch,
+            events: Events::Own(events),
+        }
     }
 
     /// The last `count` events of some segments, and whether earlier ones were left out.
@@ -80,7 +86,10 @@ impl Batch {
             Events::Own(events) => {
                 let mut joined = BytesMut::new();
                 for own in events {
-                    let position = CursorText { epoch: self.epoch, open: &own.open_after };
+                    let position = CursorText {
+                        epoch: self.epoch,
+                        open: &own.open_after,
+                    };
                     event::write_frame(&mut joined, position, |out| out.extend_from_slice(&own.json));
                 }
                 joined.freeze()
@@ -95,7 +104,9 @@ impl Batch {
             Events::Own(events) => (None, &[][..], &events[..]),
         };
         let shared = first.into_iter().chain(rest).flat_map(|piece| {
-            piece.segment.entries[piece.run.clone()].iter().map(|entry| &piece.segment.bytes[entry.json.clone()])
+            piece.segment.entries[piece.run.clone()]
+                .iter()
+                .map(|entry| &piece.segment.bytes[entry.json.clone()])
         });
         shared.chain(own.iter().map(|event| &event.json[..]))
     }
@@ -118,7 +129,10 @@ impl Batch {
 
     /// The subscriber's position after the last event; `None` if there is none.
     pub fn cursor(&self) -> Option<Cursor> {
-        self.open_after().map(|open| Cursor { epoch: self.epoch, open: open.clone() })
+        self.open_after().map(|open| Cursor {
+            epoch: self.epoch,
+            open: open.clone(),
+        })
     }
 
     fn open_after(&self) -> Option<&OpenSet> {
@@ -126,7 +140,9 @@ impl Batch {
             Events::Own(events) => events.last().map(|event| &event.open_after),
             Events::Shared { first, rest } => {
                 let last = rest.last().unwrap_or(first);
-                last.segment.entries[last.run.clone()].last().map(|entry| &*entry.open_after)
+                last.segment.entries[last.run.clone()]
+                    .last()
+                    .map(|entry| &*entry.open_after)
             }
         }
     }

@@ -195,7 +195,9 @@ impl Replays {
         let mut segments = Vec::new();
         loop {
             let Page { segment, cut } = self.page(request.clone()).await?;
-            let Some(segment) = segment else { return Ok(segments) };
+            let Some(segment) = segment else {
+                return Ok(segments);
+            };
             if let Some(last) = segment.entries.last() {
                 request.wanted = OpenSet::clone(&last.open_after);
             }
@@ -215,7 +217,10 @@ impl Replays {
     ) -> Result<Option<i64>, Failed> {
         let _permit = self.permit().await;
         self.queries.fetch_add(1, Ordering::Relaxed);
-        self.table().nth_newest(rooms, ranges, count).await.map_err(|error| failed(&error))
+        self.table()
+            .nth_newest(rooms, ranges, count)
+            .await
+            .map_err(|error| failed(&error))
     }
 
     /// See [`Store::ceiling`].
@@ -226,20 +231,32 @@ impl Replays {
 
     /// Reads so far, and pages given to subscribers.
     pub fn counts(&self) -> (u64, u64) {
-        (self.queries.load(Ordering::Relaxed), self.served.load(Ordering::Relaxed))
+        (
+            self.queries.load(Ordering::Relaxed),
+            self.served.load(Ordering::Relaxed),
+        )
     }
 
     async fn permit(&self) -> tokio::sync::SemaphorePermit<'_> {
-        self.permits.acquire().await.expect("this semaphore is never closed")
+        self.permits
+            .acquire()
+            .await
+            .expect("this semaphore is never closed")
     }
 
     async fn read(&self, request: &Request) -> Result<Page, Failed> {
         let _permit = self.permit().await;
         self.queries.fetch_add(1, Ordering::Relaxed);
         let ranges = request.wanted.difference(&request.base);
-        let page = self.table().replay(&request.rooms, &ranges, request.max_rows).await;
+        let page = self
+            .table()
+            .replay(&request.rooms, &ranges, request.max_rows)
+            .await;
         let page = page.map_err(|error| failed(&error))?;
-        Ok(Page { segment: encode(request, &page.rows).map(Arc::new), cut: page.cut })
+        Ok(Page {
+            segment: encode(request, &page.rows).map(Arc::new),
+            cut: page.cut,
+        })
     }
 }
 
@@ -257,12 +274,27 @@ fn encode(request: &Request, rows: &[Row]) -> Option<Segment> {
     for row in rows {
         let Some(room) = &row.room else { continue };
         let open = kept.union(&request.wanted.above_id(row.id));
-        let json =
-            event::write_frame(&mut bytes, CursorText { epoch: request.epoch, open: &open }, |out| {
+        let json = event::write_frame(
+            &mut bytes,
+            CursorText {
+                epoch: request.epoch,
+                open: &open,
+            },
+            |out| {
                 event::write_json(out, row.id, room, &row.body);
-            });
+            },
+        );
         let frame_end = bytes.len();
-        entries.push(Entry { number: 0, id: row.id, json, frame_end, open_after: Arc::new(open) });
+        entries.push(Entry {
+            number: 0,
+            id: row.id,
+            json,
+            frame_end,
+            open_after: Arc::new(open),
+        });
     }
-    (!entries.is_empty()).then(|| Segment { entries, bytes: bytes.freeze() })
+    (!entries.is_empty()).then(|| Segment {
+        entries,
+        bytes: bytes.freeze(),
+    })
 }

@@ -69,7 +69,11 @@ pub(super) async fn subscribe(
         .map_or_else(|| several(&params.rooms), |room| Ok(vec![room]))?;
     let rooms = parse_rooms(target.source.definition().room_type, &names)?;
     match format {
-        Format::EventStream => Ok(stream(&shared, &target.source, subscription(rooms, &params, 0, STREAM_PAGE_ROWS))),
+        Format::EventStream => Ok(stream(
+            &shared,
+            &target.source,
+            subscription(rooms, &params, 0, STREAM_PAGE_ROWS),
+        )),
         Format::Json => answer(&shared, &target.source, rooms, &params).await,
     }
 }
@@ -120,7 +124,12 @@ fn subscription(rooms: Vec<Room>, params: &Params, default_last: usize, page_row
         None => (Start::Now, default_last),
     };
     let last = params.last.unwrap_or(last);
-    Subscription { rooms, start, last, page_rows }
+    Subscription {
+        rooms,
+        start,
+        last,
+        page_rows,
+    }
 }
 
 /// The rooms of a query.

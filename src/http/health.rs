@@ -25,7 +25,10 @@ pub(super) async fn ready(State(shared): State<Arc<Shared>>) -> Response {
         true => (StatusCode::OK, "ready"),
         false => (StatusCode::SERVICE_UNAVAILABLE, "not_ready"),
     };
-    answer(status, json!({"status": word, "reasons": reasons, "notes": notes}))
+    answer(
+        status,
+        json!({"status": word, "reasons": reasons, "notes": notes}),
+    )
 }
 
 fn answer(status: StatusCode, body: serde_json::Value) -> Response {

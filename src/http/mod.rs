@@ -15,8 +15,6 @@ mod poll;
 mod publish;
 pub mod serve;
 mod sse;
-#[cfg(test)]
-mod tests;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -170,3 +168,6 @@ async fn answer_panics(request: Request, next: Next) -> Response {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -156,7 +156,9 @@ impl Page {
     /// The answer: `caught_up` is the cursor where nothing more stands after it already.
     fn answer(self, caught_up: Option<Cursor>) -> Response {
         let more = caught_up.is_none();
-        let cursor = caught_up.or_else(|| self.cursor.clone()).expect("a list is cut after an event at the earliest");
+        let cursor = caught_up
+            .or_else(|| self.cursor.clone())
+            .expect("a list is cut after an event at the earliest");
         self.render(&cursor, more)
     }
 

@@ -62,7 +62,10 @@ struct State {
 enum Phase {
     /// The tail has not read yet.
     Starting,
-    Following { epoch: i64, present: Position },
+    Following {
+        epoch: i64,
+        present: Position,
+    },
     /// The source was detached.
     Closed,
 }
@@ -89,7 +92,12 @@ impl RoomCell {
 
     /// Wakes all who wait. Their wakers are taken out first, so that nobody woken meets a held lock.
     fn wake(&self) {
-        let wakers: Vec<Waker> = self.lock().waiters.iter_mut().filter_map(|(_, place)| place.take()).collect();
+        let wakers: Vec<Waker> = self
+            .lock()
+            .waiters
+            .iter_mut()
+            .filter_map(|(_, place)| place.take())
+            .collect();
         wakers.into_iter().for_each(Waker::wake);
     }
 }
@@ -97,9 +105,17 @@ impl RoomCell {
 impl Hub {
     /// A hub whose tail has not read yet.
     pub fn new(limits: HubLimits) -> Arc<Self> {
-        let state =
-            State { phase: Phase::Starting, rooms: HashMap::new(), oldest: VecDeque::new(), bytes: 0 };
-        Arc::new(Self { state: Mutex::new(state), published: AtomicU64::new(0), limits })
+        let state = State {
+            phase: Phase::Starting,
+            rooms: HashMap::new(),
+            oldest: VecDeque::new(),
+            bytes: 0,
+        };
+        Arc::new(Self {
+            state: Mutex::new(state),
+            published: AtomicU64::new(0),
+            limits,
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -120,7 +136,10 @@ impl Hub {
     pub fn restart(&self, epoch: i64, open: OpenSet) {
         let mut state = self.lock();
         let number = self.published() + 1;
-        let present = Position { number, open: Arc::new(open) };
+        let present = Position {
+            number,
+            open: Arc::new(open),
+        };
         for cell in state.rooms.values() {
             cell.lock().ring = Ring::new(present.clone());
         }
@@ -135,7 +154,10 @@ impl Hub {
         let mut state = self.lock();
         let number = self.published() + 1;
         for cell in state.rooms.values() {
-            cell.lock().ring = Ring::new(Position { number, open: Arc::new(OpenSet::above(0)) });
+            cell.lock().ring = Ring::new(Position {
+                number,
+                open: Arc::new(OpenSet::above(0)),
+            });
         }
         state.phase = Phase::Closed;
         self.raise_and_wake(state, number);
@@ -182,6 +204,9 @@ impl Hub {
     /// Rooms held, and subscriptions to them.
     pub fn population(&self) -> (usize, usize) {
         let state = self.lock();
-        (state.rooms.len(), state.rooms.values().map(|cell| cell.lock().waiters.len()).sum())
+        (
+            state.rooms.len(),
+            state.rooms.values().map(|cell| cell.lock().waiters.len()).sum(),
+        )
     }
 }

@@ -1,7 +1,7 @@
 //! Publishing one read of the tail: encode what someone listens to, append, raise the number, wake.
 
-use std::collections::hash_map::Entry as MapEntry;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry as MapEntry;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard};
 
@@ -35,13 +35,31 @@ impl Hub {
     /// tail's open set at the end of the read. Does nothing before [`Hub::restart`] or after [`Hub::close`].
     pub fn publish(&self, fill: impl FnOnce(&mut Publication<'_>) -> OpenSet) {
         let state = self.lock();
-        let Phase::Following { epoch, present } = &state.phase else { return };
+        let Phase::Following { epoch, present } = &state.phase else {
+            return;
+        };
         let (epoch, number) = (*epoch, present.number);
-        let mut publication = Publication { state, epoch, number, drafts: HashMap::new() };
+        let mut publication = Publication {
+            state,
+            epoch,
+            number,
+            drafts: HashMap::new(),
+        };
         let open = fill(&mut publication);
-        let Publication { mut state, number, drafts, .. } = publication;
-        let present = Position { number, open: Arc::new(open) };
-        let dirty = drafts.into_values().map(|draft| self.append(&mut state, draft, &present)).collect::<Vec<_>>();
+        let Publication {
+            mut state,
+            number,
+            drafts,
+            ..
+        } = publication;
+        let present = Position {
+            number,
+            open: Arc::new(open),
+        };
+        let dirty = drafts
+            .into_values()
+            .map(|draft| self.append(&mut state, draft, &present))
+            .collect::<Vec<_>>();
         state.phase = Phase::Following { epoch, present };
         self.bound_total(&mut state);
         self.published.store(number, Ordering::Release);
@@ -50,13 +68,21 @@ impl Hub {
     }
 
     fn append(&self, state: &mut State, draft: Draft, present: &Position) -> Arc<RoomCell> {
-        let Draft { cell, bytes, entries, incomplete } = draft;
+        let Draft {
+            cell,
+            bytes,
+            entries,
+            incomplete,
+        } = draft;
         let mut room = cell.lock();
         if incomplete {
             state.bytes -= room.ring.bytes();
             room.ring = Ring::new(present.clone());
         } else {
-            let segment = Segment { entries, bytes: bytes.freeze() };
+            let segment = Segment {
+                entries,
+                bytes: bytes.freeze(),
+            };
             state.oldest.push_back((cell.clone(), segment.last_number()));
             state.bytes += segment.bytes.len();
             state.bytes -= room.ring.push(segment, self.limits.ring);
@@ -68,7 +94,9 @@ impl Hub {
     /// Drops the oldest events of all rooms until the bound over all of them holds.
     fn bound_total(&self, state: &mut State) {
         while state.bytes > self.limits.total_bytes || state.oldest.len() > MAX_SEGMENTS {
-            let Some((cell, number)) = state.oldest.pop_front() else { return };
+            let Some((cell, number)) = state.oldest.pop_front() else {
+                return;
+            };
             let mut room = cell.lock();
             if room.ring.holds(number) {
                 state.bytes -= room.ring.drop_oldest();
@@ -101,7 +129,12 @@ impl Publication<'_> {
 
 impl Draft {
     fn new(cell: Arc<RoomCell>) -> Self {
-        Self { cell, bytes: BytesMut::new(), entries: Vec::new(), incomplete: false }
+        Self {
+            cell,
+            bytes: BytesMut::new(),
+            entries: Vec::new(),
+            incomplete: false,
+        }
     }
 
     fn add(&mut self, epoch: i64, number: u64, row: &Row, room: &Room, open: &OpenSet) {
@@ -109,6 +142,12 @@ impl Draft {
             event::write_json(out, row.id, room, &row.body);
         });
         let frame_end = self.bytes.len();
-        self.entries.push(Entry { number, id: row.id, json, frame_end, open_after: Arc::new(open.clone()) });
+        self.entries.push(Entry {
+            number,
+            id: row.id,
+            json,
+            frame_end,
+            open_after: Arc::new(open.clone()),
+        });
     }
 }

@@ -50,8 +50,16 @@ impl Segment {
 
     /// The frames of a run of entries: a slice, not a copy.
     pub fn frames(&self, run: Range<usize>) -> Bytes {
-        let start = if run.start == 0 { 0 } else { self.entries[run.start - 1].frame_end };
-        let end = if run.end == 0 { 0 } else { self.entries[run.end - 1].frame_end };
+        let start = if run.start == 0 {
+            0
+        } else {
+            self.entries[run.start - 1].frame_end
+        };
+        let end = if run.end == 0 {
+            0
+        } else {
+            self.entries[run.end - 1].frame_end
+        };
         self.bytes.slice(start..end)
     }
 }
@@ -124,7 +132,9 @@ impl Ring {
 
     /// Drops the oldest segment and returns its bytes, 0 if there is none.
     pub fn drop_oldest(&mut self) -> usize {
-        let Some(oldest) = self.segments.pop_front() else { return 0 };
+        let Some(oldest) = self.segments.pop_front() else {
+            return 0;
+        };
         self.events -= oldest.entries.len();
         self.bytes -= oldest.bytes.len();
         self.complete_from = oldest.last_number();
@@ -141,7 +151,10 @@ impl Ring {
             held => &self.segments[held / 2 - 1],
         };
         if let Some(entry) = middle.entries.last() {
-            self.anchor = Position { number: entry.number, open: entry.open_after.clone() };
+            self.anchor = Position {
+                number: entry.number,
+                open: entry.open_after.clone(),
+            };
         }
     }
 
@@ -149,15 +162,22 @@ impl Ring {
     /// `None` if it fits at none.
     pub fn latest(&self, fits: impl Fn(&OpenSet) -> bool) -> Option<Position> {
         let is_fit = |entry: &Entry| fits(&entry.open_after);
-        let after = self.segments.partition_point(|segment| segment.entries.first().is_some_and(is_fit));
+        let after = self
+            .segments
+            .partition_point(|segment| segment.entries.first().is_some_and(is_fit));
         let segment = self.segments.get(after.checked_sub(1)?)?;
         let entry = &segment.entries[segment.entries.partition_point(is_fit).checked_sub(1)?];
-        Some(Position { number: entry.number, open: entry.open_after.clone() })
+        Some(Position {
+            number: entry.number,
+            open: entry.open_after.clone(),
+        })
     }
 
     /// The runs of entries with delivery numbers in `(after, up_to]`, oldest first.
     pub fn between(&self, after: u64, up_to: u64) -> impl Iterator<Item = (&Arc<Segment>, Range<usize>)> {
-        let first = self.segments.partition_point(|segment| segment.last_number() <= after);
+        let first = self
+            .segments
+            .partition_point(|segment| segment.last_number() <= after);
         self.segments.range(first..).map_while(move |segment| {
             let start = segment.entries.partition_point(|entry| entry.number <= after);
             let end = segment.entries.partition_point(|entry| entry.number <= up_to);
@@ -171,7 +191,10 @@ mod tests {
     use super::*;
 
     fn position(number: u64) -> Position {
-        Position { number, open: Arc::new(OpenSet::above(number as i64)) }
+        Position {
+            number,
+            open: Arc::new(OpenSet::above(number as i64)),
+        }
     }
 
     fn segment(numbers: Range<u64>) -> Segment {
@@ -181,13 +204,24 @@ mod tests {
             let json = bytes.len()..bytes.len() + 1;
             bytes.extend_from_slice(b"x\n");
             let open_after = Arc::new(OpenSet::above(number as i64));
-            entries.push(Entry { number, id: number as i64, json, frame_end: bytes.len(), open_after });
+            entries.push(Entry {
+                number,
+                id: number as i64,
+                json,
+                frame_end: bytes.len(),
+                open_after,
+            });
         }
-        Segment { entries, bytes: bytes.into() }
+        Segment {
+            entries,
+            bytes: bytes.into(),
+        }
     }
 
     fn numbers(ring: &Ring, after: u64, up_to: u64) -> Vec<u64> {
-        ring.between(after, up_to).flat_map(|(s, run)| s.entries[run].iter().map(|e| e.number)).collect()
+        ring.between(after, up_to)
+            .flat_map(|(s, run)| s.entries[run].iter().map(|e| e.number))
+            .collect()
     }
 
     #[test]
@@ -199,7 +233,10 @@ mod tests {
 
     #[test]
     fn a_ring_gives_exactly_the_events_between_two_deliveries() {
-        let limits = RingLimits { events: 100, bytes: 1000 };
+        let limits = RingLimits {
+            events: 100,
+            bytes: 1000,
+        };
         let mut ring = Ring::new(position(0));
         for start in [1, 4, 7] {
             ring.push(segment(start..start + 3), limits);
@@ -214,7 +251,10 @@ mod tests {
 
     #[test]
     fn what_was_dropped_is_no_longer_reached_and_the_anchor_always_is() {
-        let limits = RingLimits { events: 10, bytes: 1000 };
+        let limits = RingLimits {
+            events: 10,
+            bytes: 1000,
+        };
         let mut ring = Ring::new(position(0));
         for start in 0..50 {
             let dropped = ring.push(segment(start * 2 + 1..start * 2 + 3), limits);
@@ -222,13 +262,19 @@ mod tests {
             assert!(!numbers(&ring, ring.complete_from, u64::MAX).is_empty());
             assert_eq!(dropped > 0, start >= 5);
         }
-        assert_eq!(numbers(&ring, ring.complete_from, u64::MAX), (91..=100).collect::<Vec<_>>());
+        assert_eq!(
+            numbers(&ring, ring.complete_from, u64::MAX),
+            (91..=100).collect::<Vec<_>>()
+        );
         assert!(!ring.reaches(89) && ring.reaches(90));
     }
 
     #[test]
     fn the_anchor_moves_only_when_it_is_overtaken() {
-        let limits = RingLimits { events: 8, bytes: 1000 };
+        let limits = RingLimits {
+            events: 8,
+            bytes: 1000,
+        };
         let mut ring = Ring::new(position(0));
         let mut anchors = Vec::new();
         for number in 1..=40 {
@@ -243,7 +289,13 @@ mod tests {
     fn the_latest_position_that_fits_is_found() {
         let mut ring = Ring::new(position(0));
         for numbers in [1..4, 4..5, 5..8, 9..12] {
-            ring.push(segment(numbers), RingLimits { events: 100, bytes: 1000 });
+            ring.push(
+                segment(numbers),
+                RingLimits {
+                    events: 100,
+                    bytes: 1000,
+                },
+            );
         }
         for seen in 1..=11 {
             let found = ring.latest(|open| open.high() <= seen).unwrap();

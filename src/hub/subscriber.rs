@@ -71,8 +71,14 @@ impl Subscriber {
         let places = rooms
             .iter()
             .map(|room| {
-                let cell = state.rooms.entry(room.clone()).or_insert_with(|| RoomCell::new(room, &present));
-                Place { cell: cell.clone(), key: cell.lock().waiters.insert(None) }
+                let cell = state
+                    .rooms
+                    .entry(room.clone())
+                    .or_insert_with(|| RoomCell::new(room, &present));
+                Place {
+                    cell: cell.clone(),
+                    key: cell.lock().waiters.insert(None),
+                }
             })
             .collect();
         drop(state);
@@ -86,9 +92,18 @@ impl Subscriber {
             Phase::Starting => Joined::NotStarted,
             Phase::Closed => Joined::Closed,
             Phase::Following { epoch, present } => {
-                let anchors = self.places.iter().map(|place| place.cell.lock().ring.anchor().clone());
-                let anchor = anchors.max_by_key(|anchor| anchor.number).unwrap_or_else(|| present.clone());
-                Joined::At { epoch: *epoch, present: present.clone(), anchor }
+                let anchors = self
+                    .places
+                    .iter()
+                    .map(|place| place.cell.lock().ring.anchor().clone());
+                let anchor = anchors
+                    .max_by_key(|anchor| anchor.number)
+                    .unwrap_or_else(|| present.clone());
+                Joined::At {
+                    epoch: *epoch,
+                    present: present.clone(),
+                    anchor,
+                }
             }
         }
     }
@@ -96,10 +111,13 @@ impl Subscriber {
     /// The latest position within the rings at which all of `open` was still open to the tail, not before `anchor`: one
     /// who has seen the rest can follow from there without a replay.
     pub fn latest_position(&self, open: &OpenSet, anchor: &Position) -> Option<Position> {
-        let latest = self.places.iter().filter_map(|place| {
-            place.cell.lock().ring.latest(|tails| open.is_subset(tails))
-        });
-        latest.max_by_key(|position| position.number).filter(|position| position.number >= anchor.number)
+        let latest = self
+            .places
+            .iter()
+            .filter_map(|place| place.cell.lock().ring.latest(|tails| open.is_subset(tails)));
+        latest
+            .max_by_key(|position| position.number)
+            .filter(|position| position.number >= anchor.number)
     }
 
     /// The events after delivery `after` that are published, about [`PULL_BYTES`] at most.
@@ -151,7 +169,9 @@ impl Place {
             return Pull::Overtaken;
         }
         let mut runs = room.ring.between(after, up_to).map(Piece::from_run);
-        let Some(first) = runs.next() else { return Pull::Nothing };
+        let Some(first) = runs.next() else {
+            return Pull::Nothing;
+        };
         let mut bytes = first.bytes();
         let rest = runs
             .take_while(|piece| {
@@ -172,7 +192,10 @@ fn pull_merged(places: &[Place], after: u64, up_to: u64) -> Pull {
             return Pull::Overtaken;
         }
         for (segment, run) in room.ring.between(after, up_to) {
-            pieces.extend(run.map(|at| Piece { segment: segment.clone(), run: at..at + 1 }));
+            pieces.extend(run.map(|at| Piece {
+                segment: segment.clone(),
+                run: at..at + 1,
+            }));
         }
     }
     pieces.sort_unstable_by_key(Piece::first_number);
@@ -184,14 +207,20 @@ fn pull_merged(places: &[Place], after: u64, up_to: u64) -> Pull {
     pieces.truncate(enough.unwrap_or(pieces.len()).max(1));
     let mut pieces = pieces.into_iter();
     match pieces.next() {
-        Some(first) => Pull::Pieces { first, rest: pieces.collect() },
+        Some(first) => Pull::Pieces {
+            first,
+            rest: pieces.collect(),
+        },
         None => Pull::Nothing,
     }
 }
 
 impl Piece {
     fn from_run((segment, run): (&Arc<Segment>, Range<usize>)) -> Self {
-        Self { segment: segment.clone(), run }
+        Self {
+            segment: segment.clone(),
+            run,
+        }
     }
 
     fn first_number(&self) -> u64 {
@@ -206,14 +235,24 @@ impl Piece {
 impl Position {
     /// Before the tail's first read: nothing is known, and [`Hub::restart`] replaces it.
     fn unknown() -> Self {
-        Self { number: 0, open: Arc::new(OpenSet::above(0)) }
+        Self {
+            number: 0,
+            open: Arc::new(OpenSet::above(0)),
+        }
     }
 }
 
 impl RoomCell {
     fn new(room: &Room, present: &Position) -> Arc<Self> {
         let ring = Ring::new(present.clone());
-        let state = RoomState { ring, waiters: slab::Slab::new(), empty_since: None };
-        Arc::new(Self { room: room.clone(), state: std::sync::Mutex::new(state) })
+        let state = RoomState {
+            ring,
+            waiters: slab::Slab::new(),
+            empty_since: None,
+        };
+        Arc::new(Self {
+            room: room.clone(),
+            state: std::sync::Mutex::new(state),
+        })
     }
 }

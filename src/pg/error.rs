@@ -64,6 +64,9 @@ pub enum PgError {
     /// The server answered nothing within the time that it would itself have ended the statement.
     #[error("PostgreSQL did not answer within {waited:?}")]
     TimedOut { waited: Duration },
+    /// A statement that always has a row returned none.
+    #[error("PostgreSQL answered without a row")]
+    NoAnswer,
     /// PostgreSQL refused a statement.
     #[error("PostgreSQL refused a statement: {}", describe(.0))]
     Statement(tokio_postgres::Error),
@@ -83,6 +86,7 @@ impl PgError {
             Self::Rejected { .. } | Self::NoDatabase { .. } | Self::ReadOnly { .. } => true,
             Self::MalformedUrl { .. }
             | Self::TlsUnsupported
+            | Self::NoAnswer
             | Self::PoolTimeout { .. }
             | Self::Statement(_) => false,
         }
@@ -110,6 +114,7 @@ impl PgError {
             | Self::ConnectionLost(cause) => Some(cause),
             Self::MalformedUrl { .. }
             | Self::TlsUnsupported
+            | Self::NoAnswer
             | Self::PoolTimeout { .. }
             | Self::TimedOut { .. } => None,
         }

@@ -4,17 +4,17 @@
 //! names itself `rowcast <purpose>` in `pg_stat_activity`, goes to a server that takes writes (a standby would break
 //! the exactness of the cursor), and is found dead within about 10 s.
 
-mod error;
-mod session;
 pub mod admin;
 pub mod attach;
 pub mod backoff;
 pub mod bell;
+mod error;
 pub mod flag;
 pub mod migrate;
 pub mod publish;
 pub mod script;
 pub mod server;
+mod session;
 pub mod source;
 pub mod store;
 

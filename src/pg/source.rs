@@ -50,8 +50,21 @@ impl Source {
 
     /// Whether the same statements serve both: all but the epoch and what goes with it, which a tail reads itself.
     pub fn has_same_shape(&self, other: &Self) -> bool {
-        let Self { epoch, start_id, sequence_filenode, ordinal, .. } = other.clone();
-        *other == Self { epoch, start_id, sequence_filenode, ordinal, ..self.clone() }
+        let Self {
+            epoch,
+            start_id,
+            sequence_filenode,
+            ordinal,
+            ..
+        } = other.clone();
+        *other
+            == Self {
+                epoch,
+                start_id,
+                sequence_filenode,
+                ordinal,
+                ..self.clone()
+            }
     }
 }
 

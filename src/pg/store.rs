@@ -85,7 +85,11 @@ impl Store {
         let payload = match &source.payload_columns {
             None => "pg_catalog.row_to_json(picked.r)".to_owned(),
             Some(columns) => {
-                let list = columns.iter().map(|column| format!("(picked.r).{column}")).collect::<Vec<_>>().join(", ");
+                let list = columns
+                    .iter()
+                    .map(|column| format!("(picked.r).{column}"))
+                    .collect::<Vec<_>>()
+                    .join(", ");
                 format!("(select pg_catalog.row_to_json(chosen) from (select {list}) chosen)")
             }
         };
@@ -142,7 +146,9 @@ impl Store {
                 ],
             )
             .await?;
-        let Some(first) = found.first() else { return Ok(None) };
+        let Some(first) = found.first() else {
+            return Ok(None);
+        };
         let header = Header::from_sql(first)?;
         let (rows, cut) = rows_from_sql(&found, max_rows)?;
         Ok(Some(Read { header, rows, cut }))
@@ -200,26 +206,48 @@ impl Store {
     /// The highest id that can have been seen by anyone: of the sequence or of the table, as they are now.
     pub async fn ceiling(&self) -> Result<i64, PgError> {
         let session = self.database.pooled().await?;
-        let found = session.read(&self.ceiling, &[(&self.source_name, Type::TEXT)]).await?;
+        let found = session
+            .read(&self.ceiling, &[(&self.source_name, Type::TEXT)])
+            .await?;
         found.first().map_or(Ok(0), |row| Ok(row.try_get("ceiling")?))
     }
 
     /// Ends `epoch` because the id sequence began anew. No effect if someone else did.
     pub async fn raise_epoch(&self, session: &Session, epoch: i64) -> Result<(), PgError> {
         let statement = include_str!("../../sql/raise_epoch.sql");
-        session.read(statement, &[(&self.source_name, Type::TEXT), (&epoch, Type::INT8)]).await?;
+        session
+            .read(
+                statement,
+                &[(&self.source_name, Type::TEXT), (&epoch, Type::INT8)],
+            )
+            .await?;
         Ok(())
     }
 
     /// The newest saved position in `epoch`, by whichever relay.
-    pub async fn load_position(&self, session: &Session, epoch: i64) -> Result<Option<SavedPosition>, PgError> {
+    pub async fn load_position(
+        &self,
+        session: &Session,
+        epoch: i64,
+    ) -> Result<Option<SavedPosition>, PgError> {
         let statement = include_str!("../../sql/load_position.sql");
-        let found = session.read(statement, &[(&self.source_name, Type::TEXT), (&epoch, Type::INT8)]).await?;
+        let found = session
+            .read(
+                statement,
+                &[(&self.source_name, Type::TEXT), (&epoch, Type::INT8)],
+            )
+            .await?;
         let Some(row) = found.first() else { return Ok(None) };
         let (lows, highs): (Vec<i64>, Vec<i64>) = (row.try_get("gap_lows")?, row.try_get("gap_highs")?);
-        let gaps = lows.into_iter().zip(highs).map(|(low, high)| IdRange { low, high });
+        let gaps = lows
+            .into_iter()
+            .zip(highs)
+            .map(|(low, high)| IdRange { low, high });
         let open = OpenSet::new(row.try_get("high")?, gaps);
-        Ok(Some(SavedPosition { open, highest_drawn: row.try_get("highest_drawn")? }))
+        Ok(Some(SavedPosition {
+            open,
+            highest_drawn: row.try_get("highest_drawn")?,
+        }))
     }
 
     /// Saves a position, unabridged. No effect in an epoch that is over.
@@ -284,7 +312,9 @@ fn rows_from_sql(found: &[SqlRow], max_rows: i64) -> Result<(Vec<Row>, bool), Pg
     let mut candidates = 0;
     for row in found {
         // A read without rows is its header alone.
-        let Some(id) = row.try_get::<_, Option<i64>>("id")? else { continue };
+        let Some(id) = row.try_get::<_, Option<i64>>("id")? else {
+            continue;
+        };
         let room: Option<&str> = row.try_get("room")?;
         let content: Option<String> = row.try_get("content")?;
         let bytes: Option<i64> = row.try_get("content_bytes")?;
@@ -294,7 +324,11 @@ fn rows_from_sql(found: &[SqlRow], max_rows: i64) -> Result<(Vec<Row>, bool), Pg
             (None, None) => RowBody::NotRead,
         };
         candidates = row.try_get("candidates")?;
-        rows.push(Row { id, room: room.map(Room::canonical), body });
+        rows.push(Row {
+            id,
+            room: room.map(Room::canonical),
+            body,
+        });
     }
     let cut = candidates >= max_rows || candidates > rows.len() as i64;
     Ok((rows, cut))
@@ -311,7 +345,9 @@ pub(super) fn fill_template<'a>(template: &str, value: impl Fn(&str) -> Option<&
     while let Some(open) = rest.find('{') {
         let (before, tail) = rest.split_at(open);
         filled.push_str(before);
-        let known = tail.find('}').and_then(|close| Some((close, value(&tail[1..close])?)));
+        let known = tail
+            .find('}')
+            .and_then(|close| Some((close, value(&tail[1..close])?)));
         match known {
             Some((close, text)) => {
                 filled.push_str(text);
@@ -336,14 +372,24 @@ mod tests {
         assert_eq!(widen_next_xid(730, 733), 733);
         assert_eq!(widen_next_xid(739, 733), 742);
         let wrap = 5_u64 << 32;
-        assert_eq!(widen_next_xid(-10, wrap - 20), wrap - 7, "ages beyond 2^31 come as negative numbers");
-        assert_eq!(widen_next_xid(4, wrap - 20), wrap + 7, "the snapshot is behind the turn of 32 bits");
+        assert_eq!(
+            widen_next_xid(-10, wrap - 20),
+            wrap - 7,
+            "ages beyond 2^31 come as negative numbers"
+        );
+        assert_eq!(
+            widen_next_xid(4, wrap - 20),
+            wrap + 7,
+            "the snapshot is behind the turn of 32 bits"
+        );
     }
 
     #[test]
     fn a_template_is_filled_in_one_pass() {
         let id = "\"{room}\"".to_owned();
-        let filled = fill_template("a {id} b {unknown} {id}", |name| (name == "id").then_some(id.as_str()));
+        let filled = fill_template("a {id} b {unknown} {id}", |name| {
+            (name == "id").then_some(id.as_str())
+        });
         assert_eq!(filled, "a \"{room}\" b {unknown} \"{room}\"");
     }
 }

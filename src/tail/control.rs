@@ -11,9 +11,13 @@ pub enum State {
     Starting,
     Following,
     /// The database does not answer; it tries again by itself.
-    Away { reason: String },
+    Away {
+        reason: String,
+    },
     /// The source can't be read as it is now; somebody has to mend it.
-    Broken { reason: String },
+    Broken {
+        reason: String,
+    },
     /// The source was detached.
     Gone,
 }
@@ -53,7 +57,11 @@ impl Control {
     /// Completes when the first read is done, or has failed.
     pub async fn started(&self) {
         // The sender lives as long as `self`.
-        let _ = self.state.subscribe().wait_for(|state| *state != State::Starting).await;
+        let _ = self
+            .state
+            .subscribe()
+            .wait_for(|state| *state != State::Starting)
+            .await;
     }
 
     /// Notes a state and says whether it is another one than before.
@@ -84,7 +92,9 @@ impl Control {
                 _ = state.wait_for(|state| !matches!(state, State::Following | State::Starting)) => Err(NotFollowing),
             }
         };
-        tokio::time::timeout(SYNC_WITHIN, synced).await.unwrap_or(Err(NotFollowing))
+        tokio::time::timeout(SYNC_WITHIN, synced)
+            .await
+            .unwrap_or(Err(NotFollowing))
     }
 
     /// For the tail: wakes it when a read is asked for.
@@ -131,7 +141,9 @@ mod tests {
     #[tokio::test]
     async fn nobody_waits_for_a_tail_that_is_away() {
         let control = Control::default();
-        control.set_state(State::Away { reason: "no route".into() });
+        control.set_state(State::Away {
+            reason: "no route".into(),
+        });
         assert_eq!(control.sync().await, Err(NotFollowing));
     }
 }

@@ -54,7 +54,14 @@ pub(super) struct Follow {
 
 impl Follow {
     pub(super) fn new(tail: Tail) -> Self {
-        let Tail { hub, control, plan, bell, pace, .. } = tail;
+        let Tail {
+            hub,
+            control,
+            plan,
+            bell,
+            pace,
+            ..
+        } = tail;
         let now = Instant::now();
         let Plan { definition, store } = plan.borrow().clone();
         Self {
@@ -144,7 +151,11 @@ impl Follow {
             self.rates.bells(state.rings.saturating_sub(heard.rings), now);
             actions[2] = self.mode.on_bell();
         }
-        if actions.contains(&Action::Read) { Action::Read } else { Action::Wait }
+        if actions.contains(&Action::Read) {
+            Action::Read
+        } else {
+            Action::Wait
+        }
     }
 
     fn take_plan(&mut self) -> Action {
@@ -167,7 +178,11 @@ impl Follow {
         }
         let action = self.after_read(&outcome);
         self.look_after(session).await?;
-        Ok(if action == Action::Wait && outcome.cut { Action::Read } else { action })
+        Ok(if action == Action::Wait && outcome.cut {
+            Action::Read
+        } else {
+            action
+        })
     }
 
     fn after_read(&mut self, outcome: &Outcome) -> Action {
@@ -186,7 +201,9 @@ impl Follow {
         if self.mode.name() != before {
             tracing::debug!(source = %self.name, from = before, to = self.mode.name(), "the bell's mode");
         }
-        let pause = self.pauses.after_read(self.mode.pace(), outcome.took, outcome.rows > 0);
+        let pause = self
+            .pauses
+            .after_read(self.mode.pace(), outcome.took, outcome.rows > 0);
         self.next_read = now + pause.unwrap_or(Duration::ZERO);
         action
     }
@@ -198,7 +215,7 @@ impl Follow {
         if wanted && now >= self.next_table_xmin {
             self.next_table_xmin = now + TABLE_XMIN_INTERVAL;
             let relation = self.plan.borrow().definition.relation_oid;
-            let table_xmin = flag::table_xmin(session, relation).await?.unwrap_or(u64::MAX);
+            let table_xmin = flag::table_xmin(session, relation).await?;
             self.reader.note_table_xmin(table_xmin);
             self.mode.on_table_xmin(table_xmin);
         }
@@ -223,9 +240,9 @@ impl Follow {
     async fn turn_flag(&mut self, session: &Session, action: Action) -> Result<Action, ReadError> {
         let bell = self.plan.borrow().definition.bell_oid;
         let done = match action {
-            Action::Raise => flag::raise(session, bell).await.map(|()| 0),
+            Action::Raise => flag::raise_flag(session, bell).await.map(|()| 0),
             Action::NoteNextXid => flag::note_next_xid(session).await,
-            _ => flag::lower(session, bell, &self.name).await.map(|()| 0),
+            _ => flag::lower_flag(session, bell, &self.name).await.map(|()| 0),
         };
         // A `busy` that came while the statement was under way counts before its answer.
         let heeded = self.heed_bell();
@@ -251,7 +268,7 @@ impl Follow {
         let _ = self.mode.shutdown();
         let farewell = async {
             self.reader.save(session).await?;
-            flag::lower(session, bell, &self.name).await
+            flag::lower_flag(session, bell, &self.name).await
         };
         match tokio::time::timeout(FAREWELL_WITHIN, farewell).await {
             Ok(Ok(())) => {}
@@ -262,8 +279,12 @@ impl Follow {
 
     pub(super) fn note_trouble(&self, error: &ReadError) {
         let state = match error {
-            ReadError::Database(error) if is_of_the_source(error) => State::Broken { reason: error.to_string() },
-            error => State::Away { reason: error.to_string() },
+            ReadError::Database(error) if is_of_the_source(error) => State::Broken {
+                reason: error.to_string(),
+            },
+            error => State::Away {
+                reason: error.to_string(),
+            },
         };
         if self.control.set_state(state) {
             tracing::warn!(source = %self.name, %error, "rows can't be read; trying again");
@@ -280,5 +301,7 @@ impl Follow {
 /// Whether the statement itself can't be run as things stand: a table, column or privilege is gone (classes 42, 0A of
 /// PostgreSQL's SQLSTATEs), rather than the database being away or overloaded.
 fn is_of_the_source(error: &PgError) -> bool {
-    error.sqlstate().is_some_and(|state| matches!(&state.code()[..2], "42" | "0A" | "22"))
+    error
+        .sqlstate()
+        .is_some_and(|state| matches!(&state.code()[..2], "42" | "0A" | "22"))
 }

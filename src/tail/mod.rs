@@ -43,7 +43,10 @@ impl Plan {
     /// The statements for `definition`.
     pub fn new(database: &Database, definition: Source, limits: ReadLimits) -> Self {
         let store = Arc::new(Store::new(database.clone(), &definition, limits));
-        Self { definition: Arc::new(definition), store }
+        Self {
+            definition: Arc::new(definition),
+            store,
+        }
     }
 }
 

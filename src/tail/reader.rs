@@ -60,7 +60,11 @@ struct Place {
 
 impl Place {
     fn new(epoch: i64, open: &OpenSet) -> Self {
-        Self { epoch, seen: Seen::from_open(open), highest_drawn: 0 }
+        Self {
+            epoch,
+            seen: Seen::from_open(open),
+            highest_drawn: 0,
+        }
     }
 
     /// After a read that reported `sequence_last`.
@@ -73,7 +77,12 @@ impl Place {
 impl Reader {
     /// A reader that has read nothing.
     pub fn new(store: Arc<Store>, hub: Arc<Hub>) -> Self {
-        Self { store, hub, place: None, saved: None }
+        Self {
+            store,
+            hub,
+            place: None,
+            saved: None,
+        }
     }
 
     /// Goes on with other statements (a change of the columns that are sent).
@@ -109,16 +118,31 @@ impl Reader {
 
     async fn read_from(&mut self, session: &Session, place: &mut Place) -> Result<Outcome, ReadError> {
         let began = Instant::now();
-        let read = self.fetch(session, &place.seen.open(), FOLLOW_ROWS, self.hub.has_rooms()).await?;
+        let read = self
+            .fetch(session, &place.seen.open(), FOLLOW_ROWS, self.hub.has_rooms())
+            .await?;
         let Read { header, rows, cut } = read;
         if header.epoch != place.epoch {
             *place = self.enter_epoch(session, header).await?;
-            return Ok(Outcome { header, rows: 0, cut: true, took: began.elapsed() });
+            return Ok(Outcome {
+                header,
+                rows: 0,
+                cut: true,
+                took: began.elapsed(),
+            });
         }
         if began_anew(&header, place.highest_drawn) {
-            tracing::warn!(source = self.store.source_name(), "the id sequence began anew: cursors are reset");
+            tracing::warn!(
+                source = self.store.source_name(),
+                "the id sequence began anew: cursors are reset"
+            );
             self.store.raise_epoch(session, place.epoch).await?;
-            return Ok(Outcome { header, rows: 0, cut: true, took: began.elapsed() });
+            return Ok(Outcome {
+                header,
+                rows: 0,
+                cut: true,
+                took: began.elapsed(),
+            });
         }
         let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
         let look = look(&header, &ids, cut);
@@ -132,7 +156,12 @@ impl Reader {
             place.seen.open()
         });
         place.note_drawn(header.sequence_last);
-        Ok(Outcome { header, rows: ids.len(), cut, took: began.elapsed() })
+        Ok(Outcome {
+            header,
+            rows: ids.len(),
+            cut,
+            took: began.elapsed(),
+        })
     }
 
     /// From a saved position if there is one, else from where the epoch began. What was committed while no tail was
@@ -161,22 +190,35 @@ impl Reader {
         } else {
             Place::new(header.epoch, &open)
         };
-        tracing::info!(source = self.store.source_name(), epoch = place.epoch, "a new epoch: subscribers are reset");
+        tracing::info!(
+            source = self.store.source_name(),
+            epoch = place.epoch,
+            "a new epoch: subscribers are reset"
+        );
         self.hub.restart(place.epoch, place.seen.open());
         Ok(place)
     }
 
     /// Takes everything visible in `open` as seen, without publishing it.
-    async fn catch_up(&mut self, session: &Session, header: Header, open: OpenSet) -> Result<Place, ReadError> {
+    async fn catch_up(
+        &mut self,
+        session: &Session,
+        header: Header,
+        open: OpenSet,
+    ) -> Result<Place, ReadError> {
         let mut place = Place::new(header.epoch, &open);
         loop {
-            let read = self.fetch(session, &place.seen.open(), CATCH_UP_ROWS, false).await?;
+            let read = self
+                .fetch(session, &place.seen.open(), CATCH_UP_ROWS, false)
+                .await?;
             if read.header.epoch != place.epoch {
                 place = Place::new(read.header.epoch, &OpenSet::above(read.header.start_id));
                 continue;
             }
             let ids: Vec<i64> = read.rows.iter().map(|row| row.id).collect();
-            place.seen.absorb(&look(&read.header, &ids, read.cut), &ids, |_, _| {});
+            place
+                .seen
+                .absorb(&look(&read.header, &ids, read.cut), &ids, |_, _| {});
             place.note_drawn(read.header.sequence_last);
             if !read.cut {
                 return Ok(place);
@@ -191,7 +233,11 @@ impl Reader {
         max_rows: usize,
         with_contents: bool,
     ) -> Result<Read, ReadError> {
-        let read = self.store.read(session, open, max_rows, with_contents).await?.ok_or(ReadError::Gone)?;
+        let read = self
+            .store
+            .read(session, open, max_rows, with_contents)
+            .await?
+            .ok_or(ReadError::Gone)?;
         if read.header.in_recovery {
             return Err(ReadError::InRecovery);
         }
@@ -204,7 +250,10 @@ impl Reader {
     /// What the database says; the next call tries again.
     pub async fn save(&mut self, session: &Session) -> Result<(), PgError> {
         let Some(place) = &self.place else { return Ok(()) };
-        let position = SavedPosition { open: place.seen.open(), highest_drawn: place.highest_drawn };
+        let position = SavedPosition {
+            open: place.seen.open(),
+            highest_drawn: place.highest_drawn,
+        };
         let now = (place.epoch, position);
         if self.saved.as_ref() != Some(&now) {
             self.store.save_position(session, now.0, &now.1).await?;

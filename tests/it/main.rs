@@ -6,9 +6,13 @@
 mod support;
 
 mod attach;
+mod bell;
+mod bell_model;
 mod cli;
+mod crowd;
 mod demo;
 mod hub;
 mod launcher;
 mod seam_model;
+mod sessions;
 mod tidy;

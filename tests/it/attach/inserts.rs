@@ -7,7 +7,7 @@ use futures_util::SinkExt as _;
 use tokio_postgres::Client;
 
 use super::{attach, attached, bells, listener, role, source, text, triggers, with_messages};
-use crate::support::{connect, database, own_server, within};
+use crate::support::{connect, database, eventually, own_server, within};
 
 const INSERT: &str = "insert into messages (room_id) values (1)";
 
@@ -155,15 +155,16 @@ async fn half_full_in_truth() {
     db.batch_execute(super::MESSAGES).await.expect("make the table");
     attached(&db, "'messages', room => 'room_id'").await;
     let idle = connect(&url).await;
-    idle.batch_execute("listen other; begin; select 1")
-        .await
-        .expect("stand in the way");
+    idle.batch_execute("listen other").await.expect("listen");
+    idle.batch_execute("begin").await.expect("stand in the way");
     let usage = "select pg_notification_queue_usage()::text";
-    while text(&db, usage).await.parse::<f64>().expect("a number") < 0.5 {
+    eventually(async || {
         db.batch_execute("select pg_notify('other', repeat('x', 7000) || random())")
             .await
             .expect("fill");
-    }
+        text(&db, usage).await.parse::<f64>().expect("a number") >= 0.5
+    })
+    .await;
     let before = text(&db, usage).await;
     db.batch_execute(INSERT).await.expect("insert");
     assert_eq!(text(&db, usage).await, before);

@@ -1,0 +1,364 @@
+//! The feed's machine: take a position, replay in pages, say ready, follow; and again when the ring is overtaken.
+
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use futures_util::future::BoxFuture;
+
+use crate::cursor::{Cursor, OpenSet};
+use crate::hub::{Hub, Joined, Piece, Position, Pull, Subscriber};
+use crate::room::Room;
+
+use super::open::{Open, after_row};
+use super::replay::{Failed, Page, Replays, Request};
+use super::{Batch, FeedError, ResetCode, Start, Step, Subscription};
+
+/// One subscriber's stream of steps. It never ends by itself.
+pub struct Feed {
+    subscriber: Subscriber,
+    replays: Arc<Replays>,
+    rooms: Arc<[Room]>,
+    last: usize,
+    page_rows: usize,
+    /// Where to begin; `None` once the feed has a position.
+    start: Option<Start>,
+    /// The cursor was held against the sequence and the table.
+    checked: bool,
+    epoch: i64,
+    /// The delivery number up to which the rings were taken.
+    number: u64,
+    open: Open,
+    stage: Stage,
+}
+
+enum Stage {
+    /// Takes a position, or takes one again.
+    Join,
+    /// Is the cursor ahead of the sequence and the table?
+    Checking(BoxFuture<'static, Result<i64, Failed>>),
+    /// Where do the newest begin?
+    Locating {
+        joined: At,
+        found: BoxFuture<'static, Result<Option<i64>, Failed>>,
+    },
+    /// `then` is where it follows from once the last page is sent.
+    Replaying {
+        page: BoxFuture<'static, Result<Page, Failed>>,
+        from: Position,
+        present: Position,
+    },
+    /// Follows; `present` until ready was said.
+    Following { present: Option<Position> },
+}
+
+/// A place in the tail's deliveries, taken in one instant.
+#[derive(Clone)]
+struct At {
+    epoch: i64,
+    present: Position,
+    anchor: Position,
+}
+
+impl Feed {
+    /// Enters the rooms. Nothing is read before the first step.
+    pub fn new(hub: &Arc<Hub>, replays: &Arc<Replays>, subscription: Subscription) -> Self {
+        let Subscription {
+            rooms,
+            start,
+            last,
+            page_rows,
+        } = subscription;
+        Self {
+            subscriber: Subscriber::new(hub.clone(), &rooms),
+            replays: replays.clone(),
+            rooms: rooms.into(),
+            last,
+            page_rows,
+            start: Some(start),
+            checked: false,
+            epoch: 0,
+            number: 0,
+            open: Open::Own(OpenSet::above(0)),
+            stage: Stage::Join,
+        }
+    }
+
+    /// The next step.
+    ///
+    /// # Errors
+    /// See [`FeedError`]. After [`FeedError::Unavailable`] the feed goes on where it was when it is asked again.
+    pub async fn step(&mut self) -> Result<Step, FeedError> {
+        std::future::poll_fn(|cx| self.poll_step(cx)).await
+    }
+
+    /// [`Feed::step`] for those who poll.
+    pub fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Result<Step, FeedError>> {
+        loop {
+            let step = match &mut self.stage {
+                Stage::Join => ready!(self.poll_join(cx))?,
+                Stage::Checking(ceiling) => {
+                    let ceiling = ready!(ceiling.as_mut().poll(cx));
+                    self.on_ceiling(ceiling)?
+                }
+                Stage::Locating { found, .. } => {
+                    let found = ready!(found.as_mut().poll(cx));
+                    self.on_located(found)?
+                }
+                Stage::Replaying { page, .. } => {
+                    let page = ready!(page.as_mut().poll(cx));
+                    self.on_page(page)?
+                }
+                Stage::Following { .. } => ready!(self.poll_follow(cx)),
+            };
+            if let Some(step) = step {
+                return Poll::Ready(Ok(step));
+            }
+        }
+    }
+
+    /// The subscriber's position now; `None` before the feed has one.
+    pub fn cursor(&self) -> Option<Cursor> {
+        if self.start.is_some() {
+            return None;
+        }
+        let mut open = self.open.set().clone();
+        // What the tail delivered up to the present without anything in these rooms, it delivered to others.
+        if let (Stage::Following { .. }, Joined::At { epoch, present, .. }) =
+            (&self.stage, self.subscriber.join())
+            && epoch == self.epoch
+            && matches!(self.subscriber.pull(self.number), Pull::Nothing)
+        {
+            open = open.intersection(&present.open);
+        }
+        Some(Cursor {
+            epoch: self.epoch,
+            open,
+        })
+    }
+
+    fn poll_join(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Step>, FeedError>> {
+        let at = match self.subscriber.join() {
+            Joined::Closed => return Poll::Ready(Err(FeedError::Gone)),
+            Joined::NotStarted => {
+                ready!(self.subscriber.poll_news(cx, 0));
+                return Poll::Ready(Ok(None));
+            }
+            Joined::At {
+                epoch,
+                present,
+                anchor,
+            } => At {
+                epoch,
+                present,
+                anchor,
+            },
+        };
+        Poll::Ready(Ok(match self.start.clone() {
+            None if self.epoch != at.epoch => self.reset(ResetCode::Truncated, at),
+            None => self.resume(self.open.set().clone(), at),
+            Some(Start::Now) => self.newest_then_follow(at),
+            Some(Start::After(cursor)) if cursor.epoch != at.epoch => self.reset(ResetCode::Epoch, at),
+            Some(Start::After(cursor)) => match self.must_check(cursor.open.high(), &at) {
+                true => self.check(),
+                false => self.resume(cursor.open, at),
+            },
+            Some(Start::AfterRow(id)) => match self.must_check(id, &at) {
+                true => self.check(),
+                false => self.resume(after_row(id, &at.present.open), at),
+            },
+        }))
+    }
+
+    /// A cursor that the tail has not reached may be of another relay that is ahead, or of a future that was lost.
+    fn must_check(&self, high: i64, at: &At) -> bool {
+        !self.checked && high > at.present.open.high()
+    }
+
+    fn check(&mut self) -> Option<Step> {
+        let replays = self.replays.clone();
+        self.stage = Stage::Checking(Box::pin(async move { replays.ceiling().await }));
+        None
+    }
+
+    fn on_ceiling(&mut self, ceiling: Result<i64, Failed>) -> Result<Option<Step>, FeedError> {
+        self.stage = Stage::Join;
+        let ceiling = ceiling?;
+        self.checked = true;
+        let high = match &self.start {
+            Some(Start::After(cursor)) => cursor.open.high(),
+            Some(Start::AfterRow(id)) => *id,
+            Some(Start::Now) | None => 0,
+        };
+        if high <= ceiling {
+            return Ok(None);
+        }
+        Ok(match self.subscriber.join() {
+            Joined::At {
+                epoch,
+                present,
+                anchor,
+            } => self.reset(
+                ResetCode::CursorAhead,
+                At {
+                    epoch,
+                    present,
+                    anchor,
+                },
+            ),
+            Joined::NotStarted | Joined::Closed => None,
+        })
+    }
+
+    /// Tells of the reset and goes on: one who followed, from where the new epoch began as far as the ring reaches;
+    /// one who comes, from the present.
+    fn reset(&mut self, code: ResetCode, mut at: At) -> Option<Step> {
+        if code == ResetCode::Truncated && self.last == 0 {
+            at.present = at.anchor.clone();
+        }
+        let cursor = Cursor {
+            epoch: at.epoch,
+            open: OpenSet::clone(&at.present.open),
+        };
+        self.newest_then_follow(at);
+        Some(Step::Reset { code, cursor })
+    }
+
+    fn newest_then_follow(&mut self, at: At) -> Option<Step> {
+        if self.last == 0 {
+            let open = OpenSet::clone(&at.present.open);
+            return self.follow_after_replay(open, at.present.clone(), at);
+        }
+        let ranges = OpenSet::above(0).difference(&at.present.open);
+        let (replays, rooms, last) = (self.replays.clone(), self.rooms.clone(), self.last);
+        let found = Box::pin(async move { replays.nth_newest(&rooms, &ranges, last).await });
+        self.start = Some(Start::Now);
+        self.stage = Stage::Locating { joined: at, found };
+        None
+    }
+
+    fn on_located(&mut self, found: Result<Option<i64>, Failed>) -> Result<Option<Step>, FeedError> {
+        let Stage::Locating { joined, .. } = std::mem::replace(&mut self.stage, Stage::Join) else {
+            return Ok(None);
+        };
+        let found = found?;
+        let present = OpenSet::clone(&joined.present.open);
+        let open = match found {
+            Some(lowest) => present.union(&OpenSet::above(lowest - 1)),
+            None => present,
+        };
+        Ok(self.follow_after_replay(open, joined.present.clone(), joined))
+    }
+
+    /// Goes on from `open`: from the ring where it reaches back far enough, else through a replay.
+    fn resume(&mut self, open: OpenSet, at: At) -> Option<Step> {
+        let from = match open.is_subset(&at.present.open) {
+            true => at.present.clone(),
+            false => self
+                .subscriber
+                .latest_position(&open, &at.anchor)
+                .unwrap_or_else(|| at.anchor.clone()),
+        };
+        self.follow_after_replay(open, from, at)
+    }
+
+    fn follow_after_replay(&mut self, open: OpenSet, from: Position, at: At) -> Option<Step> {
+        self.start = None;
+        self.epoch = at.epoch;
+        self.number = from.number;
+        let nothing_to_replay = open.is_subset(&from.open);
+        self.open = Open::new(open, &from.open);
+        self.stage = match nothing_to_replay {
+            true => Stage::Following {
+                present: Some(at.present),
+            },
+            false => self.replay(from, at.present),
+        };
+        None
+    }
+
+    fn replay(&self, from: Position, present: Position) -> Stage {
+        let request = Request {
+            epoch: self.epoch,
+            rooms: self.rooms.clone(),
+            wanted: self.open.set().clone(),
+            base: OpenSet::clone(&from.open),
+            max_rows: self.page_rows,
+        };
+        Stage::Replaying {
+            page: Box::pin(self.replays.page(request)),
+            from,
+            present,
+        }
+    }
+
+    fn on_page(&mut self, page: Result<Page, Failed>) -> Result<Option<Step>, FeedError> {
+        let Stage::Replaying { from, present, .. } = std::mem::replace(&mut self.stage, Stage::Join) else {
+            return Ok(None);
+        };
+        let Page { segment, cut } = page?;
+        let last = segment.as_ref().and_then(|segment| segment.entries.last());
+        match last {
+            Some(last) if cut => {
+                self.open = Open::Own(OpenSet::clone(&last.open_after));
+                self.stage = self.replay(from, present);
+            }
+            _ => {
+                let open = self.open.set().intersection(&from.open);
+                self.open = Open::new(open, &from.open);
+                self.stage = Stage::Following {
+                    present: Some(present),
+                };
+            }
+        }
+        Ok(segment.map(|segment| {
+            let run = 0..segment.entries.len();
+            Step::Events(Batch::shared(self.epoch, Piece { segment, run }, Vec::new()))
+        }))
+    }
+
+    fn poll_follow(&mut self, cx: &mut Context<'_>) -> Poll<Option<Step>> {
+        let pull = self.subscriber.pull(self.number);
+        if let Some(step) = self.say_ready(&pull) {
+            return Poll::Ready(Some(step));
+        }
+        match pull {
+            Pull::Overtaken => {
+                self.stage = Stage::Join;
+                Poll::Ready(None)
+            }
+            Pull::Nothing => {
+                ready!(self.subscriber.poll_news(cx, self.number));
+                Poll::Ready(None)
+            }
+            Pull::Pieces { first, rest } => Poll::Ready(self.take(first, rest).map(Step::Events)),
+        }
+    }
+
+    /// Ready, once all that was delivered before the feed took its position is sent.
+    fn say_ready(&mut self, pull: &Pull) -> Option<Step> {
+        let Stage::Following { present: waiting } = &mut self.stage else {
+            return None;
+        };
+        let next = match pull {
+            Pull::Overtaken => return None,
+            Pull::Nothing => u64::MAX,
+            Pull::Pieces { first, .. } => first.segment.entries[first.run.start].number,
+        };
+        let present = waiting.take_if(|present| next > present.number)?;
+        if self.number < present.number {
+            self.number = present.number;
+            self.open = Open::new(self.open.set().intersection(&present.open), &present.open);
+        }
+        Some(Step::Ready(Cursor {
+            epoch: self.epoch,
+            open: self.open.set().clone(),
+        }))
+    }
+
+    /// Takes deliveries; `None` if the subscriber had seen all of them.
+    fn take(&mut self, first: Piece, rest: Vec<Piece>) -> Option<Batch> {
+        let last = rest.last().unwrap_or(&first);
+        self.number = last.segment.entries[last.run.end - 1].number;
+        self.open.take(self.epoch, first, rest)
+    }
+}
