@@ -77,7 +77,9 @@ fn allocations() -> u64 {
 struct Task;
 
 impl Wake for Task {
-    fn wake(self: Arc<Self>) {}
+    fn wake(self: Arc<Self>) {
+        drop(self);
+    }
 }
 
 fn source() -> Arc<LiveSource> {
