@@ -228,7 +228,7 @@ impl Follow {
         }
         if now >= self.next_save {
             self.next_save = now + SAVE_INTERVAL;
-            self.hub.sweep(now);
+            self.sweep(now);
             if let Err(error) = self.reader.save(session).await {
                 if error.is_connection_lost() {
                     return Err(error.into());
@@ -237,6 +237,14 @@ impl Follow {
             }
         }
         Ok(())
+    }
+
+    fn sweep(&self, now: Instant) {
+        let forgotten = self.hub.sweep(now);
+        if forgotten > 0 {
+            let (rooms, subscriptions) = self.hub.population();
+            tracing::debug!(source = %self.name, forgotten, rooms, subscriptions, "rooms were forgotten");
+        }
     }
 
     /// Does what the mode says about the flag.
