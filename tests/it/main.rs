@@ -6,8 +6,11 @@
 mod support;
 
 mod attach;
+mod bell;
 mod bell_model;
 mod cli;
 mod demo;
+mod guards;
 mod launcher;
+mod sessions;
 mod tidy;

@@ -5,6 +5,7 @@
 
 pub mod database;
 pub mod http;
+pub mod pooler;
 pub mod relay;
 pub mod sse;
 pub mod wait;

@@ -1,0 +1,318 @@
+//! The LISTEN connection and the statements about the flag, on a real PostgreSQL.
+
+use rowcast::pg::bell::{Bell, BellState, ListenStatus};
+use rowcast::pg::{Database, PoolOptions, flag};
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::sync::watch;
+use tokio_postgres::Client;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::support::pooler::{Pooler, StartupOptions};
+use crate::support::{connect, empty_database, eventually, own_server, within};
+
+/// A bell, and how to end it.
+struct Rig {
+    bell: Bell,
+    tracker: TaskTracker,
+    shutdown: CancellationToken,
+}
+
+impl Rig {
+    async fn new(listen: &str, main: &str) -> Self {
+        let main = within(Database::connect(main, &PoolOptions::default()))
+            .await
+            .unwrap();
+        let listen = Database::unconnected(listen).unwrap();
+        let (tracker, shutdown) = (TaskTracker::new(), CancellationToken::new());
+        let bell = Bell::spawn(listen, main, &tracker, shutdown.clone());
+        Self {
+            bell,
+            tracker,
+            shutdown,
+        }
+    }
+
+    /// The first reason why LISTEN does not work, once it was tried.
+    async fn reason(&self) -> String {
+        let mut status = self.bell.status();
+        let tried = |status: &ListenStatus| match status {
+            ListenStatus::Up { .. } => true,
+            ListenStatus::Down { reason } => !reason.contains("not been tried"),
+        };
+        let status = within(status.wait_for(tried)).await.unwrap().clone();
+        match status {
+            ListenStatus::Down { reason } => reason,
+            ListenStatus::Up { .. } => panic!("LISTEN works"),
+        }
+    }
+}
+
+async fn until(states: &mut watch::Receiver<BellState>, of: impl FnMut(&BellState) -> bool) -> BellState {
+    *within(states.wait_for(of)).await.unwrap()
+}
+
+async fn listener_pid(client: &Client) -> i32 {
+    let row = "select pid from pg_stat_activity where application_name = 'rowcast listen' and datname = current_database()";
+    client.query_one(row, &[]).await.unwrap().get(0)
+}
+
+#[tokio::test]
+async fn a_bell_is_heard_by_the_subscribers_of_its_source() {
+    let test = empty_database().await;
+    let rig = Rig::new(&test.url, &test.url).await;
+    let mut messages = rig.bell.subscribe("messages");
+    let mut orders = rig.bell.subscribe("orders");
+    let mut changed = rig.bell.sources_changed();
+    let state = until(&mut messages, |state| state.listening).await;
+    assert_eq!(
+        state,
+        BellState {
+            listening: true,
+            session: 1,
+            rings: 0,
+            busies: 0
+        }
+    );
+    assert!(matches!(*rig.bell.status().borrow(), ListenStatus::Up { .. }));
+    let before = *changed.borrow_and_update();
+
+    test.batch_execute(
+        "notify rowcast, 'messages'; notify rowcast, 'busy:orders'; notify rowcast, 'sources:'",
+    )
+    .await
+    .unwrap();
+    assert_eq!(until(&mut messages, |state| state.rings == 1).await.busies, 0);
+    assert_eq!(until(&mut orders, |state| state.busies == 1).await.rings, 0);
+    within(changed.wait_for(|count| *count == before + 1))
+        .await
+        .unwrap();
+
+    test.batch_execute("notify rowcast; notify rowcast, 'probe:none'; notify rowcast, 'a:b'")
+        .await
+        .unwrap();
+    test.batch_execute("notify rowcast, 'messages'").await.unwrap();
+    until(&mut messages, |state| state.rings == 2).await;
+    assert!(
+        rig.bell.subscribe("late").borrow().listening,
+        "a later subscriber knows at once"
+    );
+
+    rig.shutdown.cancel();
+    rig.tracker.close();
+    within(rig.tracker.wait()).await;
+}
+
+#[tokio::test]
+async fn a_terminated_listener_listens_again() {
+    let test = empty_database().await;
+    let rig = Rig::new(&test.url, &test.url).await;
+    let mut messages = rig.bell.subscribe("messages");
+    let mut changed = rig.bell.sources_changed();
+    until(&mut messages, |state| state.session == 1).await;
+    let before = *changed.borrow_and_update();
+    let pid = listener_pid(&test).await;
+    test.execute("select pg_terminate_backend($1)", &[&pid])
+        .await
+        .unwrap();
+    until(&mut messages, |state| state.listening && state.session == 2).await;
+    within(changed.wait_for(|count| *count > before)).await.unwrap();
+    test.batch_execute("notify rowcast, 'messages'").await.unwrap();
+    until(&mut messages, |state| state.rings == 1).await;
+}
+
+#[tokio::test]
+async fn a_stopped_server_process_is_found_by_the_ping() {
+    let test = empty_database().await;
+    let rig = Rig::new(&test.url, &test.url).await;
+    let mut messages = rig.bell.subscribe("messages");
+    until(&mut messages, |state| state.listening).await;
+    let pid = Pid::from_raw(listener_pid(&test).await).unwrap();
+    kill_process(pid, Signal::STOP).unwrap();
+    let state = until(&mut messages, |state| !state.listening).await;
+    kill_process(pid, Signal::CONT).unwrap();
+    assert_eq!(state.session, 1);
+    until(&mut messages, |state| state.listening && state.session == 2).await;
+}
+
+#[tokio::test]
+async fn a_lost_listen_without_a_lost_connection_is_found_by_the_probe_at_the_start() {
+    let (test, other) = (empty_database().await, empty_database().await);
+    let rig = Rig::new(&other.url, &test.url).await;
+    let reason = rig.reason().await;
+    assert!(
+        reason.contains("another database") && reason.contains("--listen-database-url"),
+        "{reason}"
+    );
+    assert!(!rig.bell.subscribe("messages").borrow().listening);
+}
+
+#[tokio::test]
+async fn a_pooler_in_transaction_mode_is_found_by_the_probe() {
+    let test = empty_database().await;
+    let pooler = Pooler::start(StartupOptions::Ignored).await;
+    let rig = Rig::new(&pooler.url(&test.name), &pooler.url(&test.name)).await;
+    let reason = rig.reason().await;
+    assert!(reason.contains("a pooler in transaction mode"), "{reason}");
+    // The other half of the remedy: reads through the pooler, LISTEN past it.
+    let rig = Rig::new(&test.url, &pooler.url(&test.name)).await;
+    until(&mut rig.bell.subscribe("messages"), |state| state.listening).await;
+}
+
+#[tokio::test]
+async fn an_absent_server_is_tried_until_it_comes() {
+    let test = empty_database().await;
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let rig = Rig::new(&format!("postgres://me@127.0.0.1:{port}/app"), &test.url).await;
+    let reason = rig.reason().await;
+    assert!(
+        reason.starts_with("no PostgreSQL answers at 127.0.0.1"),
+        "{reason}"
+    );
+}
+
+#[tokio::test]
+async fn the_flag_is_raised_and_lowered_and_everybody_hears_busy() {
+    let test = empty_database().await;
+    test.batch_execute("create sequence bell minvalue 0")
+        .await
+        .unwrap();
+    let oid: u32 = test
+        .query_one("select 'bell'::regclass::oid", &[])
+        .await
+        .unwrap()
+        .get(0);
+    let rig = Rig::new(&test.url, &test.url).await;
+    let mut messages = rig.bell.subscribe("messages");
+    until(&mut messages, |state| state.listening).await;
+    let database = within(Database::connect(&test.url, &PoolOptions::default()))
+        .await
+        .unwrap();
+    let session = database.session("tail").await.unwrap();
+    let flag = async || {
+        let row = test
+            .query_one("select pg_sequence_last_value('bell')", &[])
+            .await
+            .unwrap();
+        row.get::<_, Option<i64>>(0)
+    };
+    assert_eq!(flag().await, None);
+    flag::raise_flag(&session, oid).await.unwrap();
+    assert_eq!(flag().await, Some(1));
+    flag::lower_flag(&session, oid, "messages").await.unwrap();
+    assert_eq!(flag().await, Some(0));
+    until(&mut messages, |state| state.busies == 1).await;
+}
+
+#[tokio::test]
+async fn the_next_transaction_id_is_the_next_unassigned_one() {
+    // Of its own: the ids of a server are those of all its databases.
+    let server = own_server(&[("autovacuum", "off")]);
+    let url = server.url("postgres");
+    let database = within(Database::connect(&url, &PoolOptions::default()))
+        .await
+        .unwrap();
+    let session = database.session("tail").await.unwrap();
+    let (mut first, mut second) = (connect(&url).await, connect(&url).await);
+    let xid = "select pg_current_xact_id()::text::bigint";
+    let noted = within(flag::note_next_xid(&session)).await.unwrap();
+    assert_eq!(
+        flag::note_next_xid(&session).await.unwrap(),
+        noted,
+        "noting consumes none"
+    );
+    let first = first.transaction().await.unwrap();
+    let drawn: i64 = first.query_one(xid, &[]).await.unwrap().get(0);
+    assert_eq!(drawn.cast_unsigned(), noted);
+    // Where pg_snapshot_xmax stops: at the newest finished one.
+    let noted = flag::note_next_xid(&session).await.unwrap();
+    assert_eq!(noted, drawn.cast_unsigned() + 1);
+    let xmax: i64 = session
+        .read(
+            "select pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::text::bigint",
+            &[],
+        )
+        .await
+        .unwrap()[0]
+        .get(0);
+    assert_eq!(xmax, drawn, "a running transaction is at xmax, which is no bound");
+    let second = second.transaction().await.unwrap();
+    let drawn: i64 = second.query_one(xid, &[]).await.unwrap().get(0);
+    assert_eq!(drawn.cast_unsigned(), noted);
+}
+
+#[tokio::test]
+async fn the_tables_own_xmin_is_that_of_its_oldest_writer() {
+    let test = empty_database().await;
+    test.batch_execute(
+        "create table t (id bigint generated always as identity, part int) partition by list (part);
+         create table t1 partition of t for values in (1);
+         create table other (id int)",
+    )
+    .await
+    .unwrap();
+    let oid: u32 = test
+        .query_one("select 't'::regclass::oid", &[])
+        .await
+        .unwrap()
+        .get(0);
+    let database = within(Database::connect(&test.url, &PoolOptions::default()))
+        .await
+        .unwrap();
+    let session = database.session("tail").await.unwrap();
+    let xmin = async || within(flag::table_xmin(&session, oid)).await.unwrap();
+    let xid_of = async |client: &Client| {
+        let row = client
+            .query_one("select pg_current_xact_id()::text::bigint", &[])
+            .await
+            .unwrap();
+        row.get::<_, i64>(0).cast_unsigned()
+    };
+    let writers = [test.connect().await, test.connect().await, test.connect().await];
+    assert_eq!(xmin().await, u64::MAX, "nobody writes");
+
+    writers[0]
+        .batch_execute("begin; insert into other values (1)")
+        .await
+        .unwrap();
+    assert_eq!(xmin().await, u64::MAX, "a writer of another table");
+    writers[1]
+        .batch_execute("begin; lock table t in row exclusive mode")
+        .await
+        .unwrap();
+    assert_eq!(xmin().await, u64::MAX, "a lock without a transaction id");
+
+    writers[1]
+        .batch_execute("savepoint a; insert into t (part) values (1); savepoint b")
+        .await
+        .unwrap();
+    let oldest = xid_of(&writers[1]).await;
+    assert_eq!(xmin().await, oldest);
+    writers[2]
+        .batch_execute("begin; insert into t1 (id, part) overriding system value values (7, 1)")
+        .await
+        .unwrap();
+    let younger = xid_of(&writers[2]).await;
+    assert_eq!(xmin().await, oldest);
+
+    writers[1]
+        .batch_execute(&format!("prepare transaction '{}'", test.name))
+        .await
+        .unwrap();
+    assert_eq!(xmin().await, oldest, "a prepared transaction is a writer");
+    writers[1]
+        .batch_execute(&format!("commit prepared '{}'", test.name))
+        .await
+        .unwrap();
+    assert_eq!(
+        xmin().await,
+        younger,
+        "a writer of a partition is one of the table"
+    );
+    writers[2].batch_execute("rollback").await.unwrap();
+    assert_eq!(xmin().await, u64::MAX);
+}
