@@ -1,5 +1,7 @@
 //! What a gap may not be judged by: a read that was cut, and numbers that the sequence has not given yet.
 
+use rowcast::cursor::OpenSet;
+
 use super::{Follower, INSERT, inserting, run, text, with_messages, with_xid};
 use crate::support::connect;
 
@@ -46,6 +48,17 @@ async fn rows_beyond_the_limit_come_with_the_next_read() {
         }
     }
     assert_eq!(all, ids(1, 4500));
+}
+
+/// Fails when `read.sql` counts `least(content_bytes, $6)` although there are no contents: that is $6 for each row.
+#[tokio::test]
+async fn a_read_without_contents_is_not_cut_by_their_bytes() {
+    let db = with_messages().await;
+    run(&db, "insert into messages (room_id) select 1 from generate_series(1, 100)").await;
+    let tail = Follower::start(&db.url).await;
+    let read = tail.store.read(&tail.session, &OpenSet::above(0), 200, false).await;
+    let read = read.expect("read").expect("the source is there");
+    assert_eq!((read.rows.len(), read.cut), (100, false));
 }
 
 /// As much at the start, where a tail takes what it finds 20,000 rows at a time: one row's transaction is open.
