@@ -26,6 +26,7 @@ use rowcast::pg::{Database, PoolOptions, Session, flag};
 use rowcast::room::Room;
 use rowcast::tail::ReadError;
 use rowcast::tail::reader::{Outcome, Reader};
+use serde_json::Value;
 use tokio::sync::{Mutex, MutexGuard};
 use tokio_postgres::Client;
 
@@ -229,6 +230,9 @@ async fn inserting(url: &str) -> Client {
     client
 }
 
+/// Where a subscriber of the room finds its events.
+const EVENTS: &str = "/v1/rooms/1/events";
+
 /// The bell's flag: 1, writers ring.
 async fn bell_flag(client: &Client) -> String {
     text(client, "pg_sequence_last_value('rowcast.bell_messages')").await
@@ -259,5 +263,6 @@ async fn log_by_now(db: &Client, relay: &Relay) -> Vec<String> {
 
 /// Whether a line says that the bell of `messages` came into this mode.
 fn enters(line: &str, mode: &str) -> bool {
-    line.contains("the bell's mode") && line.contains("source=messages") && line.contains(&format!("to=\"{mode}\""))
+    let line: Value = serde_json::from_str(line).unwrap_or_default();
+    line["message"] == "the bell's mode" && line["source"] == "messages" && line["to"] == mode
 }
