@@ -37,7 +37,7 @@ pub struct Relay {
 #[derive(Default)]
 struct Sources {
     live: BTreeMap<String, Arc<LiveSource>>,
-    /// Registered, but never followed by this process: why not, in words.
+    /// Registered, but not as it must be to be followed: why not, in words.
     broken: BTreeMap<String, String>,
     /// What the schema check found, by source.
     findings: BTreeMap<String, Vec<String>>,

@@ -28,7 +28,7 @@ pub struct LogArgs {
         global = true,
         env = "ROWCAST_LOG",
         value_name = "FILTER",
-        default_value = "info,refinery_core=warn",
+        default_value = "info,refinery_core=warn,deadpool.postgres=error",
         help_heading = "Log"
     )]
     pub log_level: String,

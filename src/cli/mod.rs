@@ -8,7 +8,6 @@ use std::path::PathBuf;
 
 use axum::Router;
 use clap::{Args, Parser, Subcommand};
-use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 use crate::config::{ServeArgs, ServeConfig};
@@ -88,11 +87,8 @@ async fn demo(args: DemoArgs) -> anyhow::Result<()> {
     let listen = demo::listen_address(args.listen);
     let app = App::bind(&ServeConfig::for_demo(&url, listen)?, demo::page_router()).await?;
     println!("{}", demo.invitation(app.address()));
-    let ended = CancellationToken::new();
-    let writer = tokio::spawn(demo::write_rows(url, ended.clone()));
+    let writer = demo::start_writer(url);
     let result = app.run_until_signalled().await;
-    ended.cancel();
-    // It may have lost its server to the same Ctrl-C.
-    let _ = writer.await;
+    writer.stop().await;
     Ok(result?)
 }

@@ -15,7 +15,7 @@ use anyhow::Context;
 use tokio_postgres::{Client, NoTls};
 
 pub use page::page_router;
-pub use writer::write_rows;
+pub use writer::{Writer, start_writer, write_rows};
 
 use postgres::{Options, Postgres};
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::{ROOMS, connect};
@@ -21,6 +22,31 @@ const BODIES: [&str; 8] = [
     "Lunch in ten minutes?",
     "Insert one yourself with psql.",
 ];
+
+/// The application at work.
+#[derive(Debug)]
+pub struct Writer {
+    ended: CancellationToken,
+    task: JoinHandle<anyhow::Result<()>>,
+}
+
+/// Starts [`write_rows`].
+pub fn start_writer(database_url: String) -> Writer {
+    let ended = CancellationToken::new();
+    let task = tokio::spawn(write_rows(database_url, ended.clone()));
+    Writer { ended, task }
+}
+
+impl Writer {
+    /// Ends it.
+    pub async fn stop(self) {
+        self.ended.cancel();
+        if let Ok(Err(error)) = self.task.await {
+            // Its server may have ended by the same Ctrl-C.
+            tracing::debug!(%error, "the demo's writer");
+        }
+    }
+}
 
 /// Inserts rows into the demo's database until `shutdown`.
 ///

@@ -5,11 +5,11 @@ use std::task::{Context, Poll, ready};
 
 use futures_util::future::BoxFuture;
 
-use crate::cursor::{Cursor, IdRange, OpenSet};
-use crate::event::OwnEvent;
+use crate::cursor::{Cursor, OpenSet};
 use crate::hub::{Hub, Joined, Piece, Position, Pull, Subscriber};
 use crate::room::Room;
 
+use super::open::{Open, after_row};
 use super::replay::{Failed, Page, Replays, Request};
 use super::{Batch, FeedError, ResetCode, Start, Step, Subscription};
 
@@ -29,13 +29,6 @@ pub struct Feed {
     number: u64,
     open: Open,
     stage: Stage,
-}
-
-/// What the subscriber has not seen.
-enum Open {
-    /// The same as the tail at the same delivery: the shared frames carry its position.
-    InStep(Arc<OpenSet>),
-    Own(OpenSet),
 }
 
 enum Stage {
@@ -365,63 +358,7 @@ impl Feed {
     /// Takes deliveries; `None` if the subscriber had seen all of them.
     fn take(&mut self, first: Piece, rest: Vec<Piece>) -> Option<Batch> {
         let last = rest.last().unwrap_or(&first);
-        let newest = &last.segment.entries[last.run.end - 1];
-        let (number, open_after) = (newest.number, newest.open_after.clone());
-        self.number = number;
-        match &mut self.open {
-            Open::InStep(open) => {
-                *open = open_after;
-                Some(Batch::shared(self.epoch, first, rest))
-            }
-            Open::Own(open) => {
-                let mut own = Vec::new();
-                for piece in std::iter::once(&first).chain(&rest) {
-                    for entry in &piece.segment.entries[piece.run.clone()] {
-                        let is_new = open.contains(entry.id);
-                        *open = open.intersection(&entry.open_after);
-                        if is_new {
-                            let json = piece.segment.bytes.slice(entry.json.clone());
-                            own.push(OwnEvent {
-                                json,
-                                open_after: open.clone(),
-                            });
-                        }
-                    }
-                }
-                if *open == *open_after {
-                    self.open = Open::InStep(open_after);
-                }
-                (!own.is_empty()).then(|| Batch::own(self.epoch, own))
-            }
-        }
+        self.number = last.segment.entries[last.run.end - 1].number;
+        self.open.take(self.epoch, first, rest)
     }
-}
-
-impl Open {
-    fn new(open: OpenSet, tails: &Arc<OpenSet>) -> Self {
-        if open == **tails {
-            Self::InStep(tails.clone())
-        } else {
-            Self::Own(open)
-        }
-    }
-
-    fn set(&self) -> &OpenSet {
-        match self {
-            Self::InStep(open) => open,
-            Self::Own(open) => open,
-        }
-    }
-}
-
-/// A weak cursor: all ids above `id`, and the gaps that the tail has now at or below it.
-fn after_row(id: i64, tails: &OpenSet) -> OpenSet {
-    let gaps = tails.gaps().iter().filter(|gap| gap.low <= id);
-    OpenSet::new(
-        id,
-        gaps.map(|gap| IdRange {
-            low: gap.low,
-            high: gap.high.min(id),
-        }),
-    )
 }

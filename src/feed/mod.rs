@@ -7,6 +7,7 @@
 
 mod batch;
 mod machine;
+mod open;
 mod replay;
 
 use crate::cursor::Cursor;

@@ -18,7 +18,6 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{AsyncMessage, Client, NoTls};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use super::backoff::Backoff;
 use super::{Database, PgError};
@@ -60,30 +59,30 @@ pub enum ListenStatus {
     Down { reason: String },
 }
 
-/// The bells of a database. Its task ends with the token that it was spawned with.
+/// The bells of a database.
 #[derive(Clone, Debug)]
 pub struct Bell {
     shared: Arc<Shared>,
 }
 
 impl Bell {
-    /// Begins to listen on `listen`, and goes on trying for ever. Probes are sent from the pool of `main`, which may be the same.
-    pub fn spawn(
+    /// The bells, and the task that hears them until `shutdown`: it listens on `listen`, and goes on trying for ever.
+    /// Probes are sent from the pool of `main`, which may be the same.
+    pub fn new(
         listen: Database,
         main: Database,
-        tracker: &TaskTracker,
         shutdown: CancellationToken,
-    ) -> Self {
+    ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let shared = Arc::new(Shared::new());
-        let task = Listener {
+        let listener = Listener {
             listen,
             main,
             shared: shared.clone(),
         };
-        tracker.spawn(async move {
-            let _ = shutdown.run_until_cancelled(task.run()).await;
-        });
-        Self { shared }
+        let task = async move {
+            let _ = shutdown.run_until_cancelled(listener.run()).await;
+        };
+        (Self { shared }, task)
     }
 
     /// What is heard of one source, attached or not.

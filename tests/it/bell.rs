@@ -1,15 +1,16 @@
 //! The LISTEN connection and the statements about the flag, on a real PostgreSQL.
 
 use rowcast::pg::bell::{Bell, BellState, ListenStatus};
-use rowcast::pg::{Database, PoolOptions, flag};
+use rowcast::pg::{Database, PoolOptions, Session, flag};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::sync::watch;
 use tokio_postgres::Client;
+use tokio_postgres::types::FromSql;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::support::pooler::{Pooler, StartupOptions};
-use crate::support::{connect, empty_database, eventually, own_server, within};
+use crate::support::{TestDatabase, connect, empty_database, own_server, within};
 
 /// A bell, and how to end it.
 struct Rig {
@@ -25,7 +26,8 @@ impl Rig {
             .unwrap();
         let listen = Database::unconnected(listen).unwrap();
         let (tracker, shutdown) = (TaskTracker::new(), CancellationToken::new());
-        let bell = Bell::spawn(listen, main, &tracker, shutdown.clone());
+        let (bell, task) = Bell::new(listen, main, shutdown.clone());
+        tracker.spawn(task);
         Self {
             bell,
             tracker,
@@ -136,7 +138,7 @@ async fn a_stopped_server_process_is_found_by_the_ping() {
 }
 
 #[tokio::test]
-async fn a_lost_listen_without_a_lost_connection_is_found_by_the_probe_at_the_start() {
+async fn a_listen_url_of_another_database_is_found_by_the_probe() {
     let (test, other) = (empty_database().await, empty_database().await);
     let rig = Rig::new(&other.url, &test.url).await;
     let reason = rig.reason().await;
@@ -245,74 +247,93 @@ async fn the_next_transaction_id_is_the_next_unassigned_one() {
     assert_eq!(drawn.cast_unsigned(), noted);
 }
 
+/// A partitioned table and another one.
+struct Tables {
+    test: TestDatabase,
+    session: Session,
+    oid: u32,
+}
+
+impl Tables {
+    async fn new() -> Self {
+        let test = empty_database().await;
+        let ddl =
+            "create table t (id bigint generated always as identity, part int) partition by list (part);
+                   create table t1 partition of t for values in (1);
+                   create table other (id int)";
+        run(&test, ddl).await;
+        let oid = value(&test, "select 't'::regclass::oid").await;
+        let database = within(Database::connect(&test.url, &PoolOptions::default())).await;
+        let session = database.unwrap().session("tail").await.unwrap();
+        Self { test, session, oid }
+    }
+
+    async fn xmin(&self) -> u64 {
+        within(flag::table_xmin(&self.session, self.oid)).await.unwrap()
+    }
+
+    /// A transaction that ran `sql` and goes on.
+    async fn writer(&self, sql: &str) -> Client {
+        let writer = self.test.connect().await;
+        run(&writer, "begin").await;
+        run(&writer, sql).await;
+        writer
+    }
+}
+
+async fn run(client: &Client, sql: &str) {
+    within(client.batch_execute(sql)).await.unwrap();
+}
+
+async fn value<T: for<'a> FromSql<'a>>(client: &Client, sql: &str) -> T {
+    within(client.query_one(sql, &[])).await.unwrap().get(0)
+}
+
+async fn xid(writer: &Client) -> u64 {
+    let xid: i64 = value(writer, "select pg_current_xact_id()::text::bigint").await;
+    xid.cast_unsigned()
+}
+
 #[tokio::test]
 async fn the_tables_own_xmin_is_that_of_its_oldest_writer() {
-    let test = empty_database().await;
-    test.batch_execute(
-        "create table t (id bigint generated always as identity, part int) partition by list (part);
-         create table t1 partition of t for values in (1);
-         create table other (id int)",
-    )
-    .await
-    .unwrap();
-    let oid: u32 = test
-        .query_one("select 't'::regclass::oid", &[])
-        .await
-        .unwrap()
-        .get(0);
-    let database = within(Database::connect(&test.url, &PoolOptions::default()))
-        .await
-        .unwrap();
-    let session = database.session("tail").await.unwrap();
-    let xmin = async || within(flag::table_xmin(&session, oid)).await.unwrap();
-    let xid_of = async |client: &Client| {
-        let row = client
-            .query_one("select pg_current_xact_id()::text::bigint", &[])
-            .await
-            .unwrap();
-        row.get::<_, i64>(0).cast_unsigned()
-    };
-    let writers = [test.connect().await, test.connect().await, test.connect().await];
-    assert_eq!(xmin().await, u64::MAX, "nobody writes");
-
-    writers[0]
-        .batch_execute("begin; insert into other values (1)")
-        .await
-        .unwrap();
-    assert_eq!(xmin().await, u64::MAX, "a writer of another table");
-    writers[1]
-        .batch_execute("begin; lock table t in row exclusive mode")
-        .await
-        .unwrap();
-    assert_eq!(xmin().await, u64::MAX, "a lock without a transaction id");
-
-    writers[1]
-        .batch_execute("savepoint a; insert into t (part) values (1); savepoint b")
-        .await
-        .unwrap();
-    let oldest = xid_of(&writers[1]).await;
-    assert_eq!(xmin().await, oldest);
-    writers[2]
-        .batch_execute("begin; insert into t1 (id, part) overriding system value values (7, 1)")
-        .await
-        .unwrap();
-    let younger = xid_of(&writers[2]).await;
-    assert_eq!(xmin().await, oldest);
-
-    writers[1]
-        .batch_execute(&format!("prepare transaction '{}'", test.name))
-        .await
-        .unwrap();
-    assert_eq!(xmin().await, oldest, "a prepared transaction is a writer");
-    writers[1]
-        .batch_execute(&format!("commit prepared '{}'", test.name))
-        .await
-        .unwrap();
+    let tables = Tables::new().await;
+    assert_eq!(tables.xmin().await, u64::MAX, "nobody writes");
+    let older = tables
+        .writer("savepoint a; insert into t (part) values (1); savepoint b")
+        .await;
+    let younger = tables
+        .writer("insert into t1 (id, part) overriding system value values (7, 1)")
+        .await;
+    let (old, young) = (xid(&older).await, xid(&younger).await);
+    assert_eq!(tables.xmin().await, old);
+    run(&older, "rollback").await;
     assert_eq!(
-        xmin().await,
-        younger,
+        tables.xmin().await,
+        young,
         "a writer of a partition is one of the table"
     );
-    writers[2].batch_execute("rollback").await.unwrap();
-    assert_eq!(xmin().await, u64::MAX);
+    run(&younger, "commit").await;
+    assert_eq!(tables.xmin().await, u64::MAX);
+}
+
+#[tokio::test]
+async fn the_tables_own_xmin_ignores_those_who_draw_no_id_from_it() {
+    let tables = Tables::new().await;
+    let _elsewhere = tables.writer("insert into other values (1)").await;
+    let _reader = tables
+        .writer("select pg_current_xact_id(), count(*) from t")
+        .await;
+    let _locker = tables.writer("lock table t in row exclusive mode").await;
+    assert_eq!(tables.xmin().await, u64::MAX);
+}
+
+#[tokio::test]
+async fn the_tables_own_xmin_sees_a_prepared_transaction() {
+    let tables = Tables::new().await;
+    let writer = tables.writer("insert into t (part) values (1)").await;
+    let xid = xid(&writer).await;
+    run(&writer, &format!("prepare transaction '{}'", tables.test.name)).await;
+    assert_eq!(tables.xmin().await, xid);
+    run(&writer, &format!("rollback prepared '{}'", tables.test.name)).await;
+    assert_eq!(tables.xmin().await, u64::MAX);
 }

@@ -1,15 +1,14 @@
 //! The relay as one process: wires the parts, supervises them, drains.
 
-use std::collections::BTreeMap;
+mod supervisor;
+mod tasks;
+
 use std::net::SocketAddr;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::http::HeaderValue;
-use futures_util::FutureExt;
-use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -18,19 +17,14 @@ use crate::http::serve::Server;
 use crate::http::{self, HttpSettings};
 use crate::hub::{HubLimits, RingLimits};
 use crate::pg::bell::Bell;
-use crate::pg::source::{self, Source};
 use crate::pg::store::ReadLimits;
 use crate::pg::{Database, PgError, PoolOptions};
-use crate::relay::{LiveSource, Relay, SourceLimits};
+use crate::relay::{Relay, SourceLimits};
 use crate::shutdown::{Drain, Signals};
-use crate::tail::Tail;
 use crate::tail::pace::PaceOptions;
 
-/// The registry is read at each notification of a change, and this often in case none arrives.
-const REGISTRY_INTERVAL: Duration = Duration::from_secs(5);
-
-/// The schema check: partitions without triggers, disabled triggers, an altered sequence.
-const SCHEMA_CHECK_INTERVAL: Duration = Duration::from_secs(60);
+use supervisor::Supervisor;
+use tasks::Tasks;
 
 /// How long a request's head may take.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -79,26 +73,6 @@ pub struct App {
     supervisor: Supervisor,
 }
 
-/// The tasks of the process: all end at `stop`; one that panics ends the process.
-#[derive(Clone)]
-struct Tasks {
-    tracker: TaskTracker,
-    stop: CancellationToken,
-    failed: CancellationToken,
-}
-
-impl Tasks {
-    fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
-        let failed = self.failed.clone();
-        self.tracker.spawn(async move {
-            if AssertUnwindSafe(task).catch_unwind().await.is_err() {
-                tracing::error!(task = name, "a task panicked: ending");
-                failed.cancel();
-            }
-        });
-    }
-}
-
 impl App {
     /// Connects, reads the sources, and binds the socket; `extra` are routes beside the interface's own. The database
     /// must have been migrated.
@@ -115,17 +89,13 @@ impl App {
             .map_err(AppError::Database)?;
         let listen = match &config.listen_database_url {
             None => database.clone(),
-            Some(url) => Database::connect(url, &pool)
-                .await
-                .map_err(AppError::ListenDatabase)?,
+            // Should nobody answer there, tails poll, and it is tried again and again.
+            Some(url) => Database::unconnected(url).map_err(AppError::ListenDatabase)?,
         };
         let drain = Drain::new(config.grace_period);
-        let tasks = Tasks {
-            tracker: TaskTracker::new(),
-            stop: CancellationToken::new(),
-            failed: CancellationToken::new(),
-        };
-        let bell = Bell::spawn(listen, database.clone(), &tasks.tracker, tasks.stop.clone());
+        let tasks = Tasks::default();
+        let (bell, listening) = Bell::new(listen, database.clone(), tasks.stop.clone());
+        tasks.spawn("bell", listening);
         let relay = {
             let drain = drain.clone();
             Arc::new(Relay::new(
@@ -136,15 +106,14 @@ impl App {
         };
         let router = http::router(relay.clone(), http_settings(config, extra)?, drain.clone());
         let (server, address) = listen_on(&config.listen, &router, &drain)?;
-        let mut supervisor = Supervisor {
+        let mut supervisor = Supervisor::new(
             database,
             bell,
-            relay: relay.clone(),
-            limits: source_limits(config),
-            pace: pace_options(config),
-            tasks: tasks.clone(),
-            next_check: Instant::now(),
-        };
+            relay.clone(),
+            tasks.clone(),
+            source_limits(config),
+            pace_options(config),
+        );
         supervisor.update().await.map_err(AppError::Registry)?;
         Ok(Self {
             server,
@@ -248,109 +217,6 @@ async fn first_reads(relay: &Relay) {
 async fn accept_all(server: &Server, connections: &TaskTracker) {
     while let Some(connection) = server.accept().await {
         connections.spawn(connection);
-    }
-}
-
-/// Keeps the followed sources as the registry says.
-struct Supervisor {
-    database: Database,
-    bell: Bell,
-    relay: Arc<Relay>,
-    limits: SourceLimits,
-    pace: PaceOptions,
-    tasks: Tasks,
-    next_check: Instant,
-}
-
-impl Supervisor {
-    async fn run(mut self, stop: CancellationToken) {
-        let mut changed = self.bell.sources_changed();
-        let mut tick = tokio::time::interval(REGISTRY_INTERVAL);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => return,
-                Ok(()) = changed.changed() => {}
-                _ = tick.tick() => {}
-            }
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => return,
-                updated = self.update() => {
-                    // The tails say that the database is away; this is for those who look closer.
-                    if let Err(error) = updated {
-                        tracing::debug!(%error, "the registry could not be read");
-                    }
-                }
-            }
-        }
-    }
-
-    async fn update(&mut self) -> Result<(), PgError> {
-        let session = self.database.pooled().await?;
-        let listed = source::list(&session).await?;
-        let mut broken = BTreeMap::new();
-        let names: Vec<String> = listed.iter().map(|listed| listed.name.clone()).collect();
-        for listed in listed {
-            match listed.source {
-                Ok(source) => self.follow(source),
-                // Its own tail tells, if it has one.
-                Err(reason) if self.relay.source(Some(&listed.name)).is_none() => {
-                    broken.insert(listed.name, reason.to_string());
-                }
-                Err(_) => {}
-            }
-        }
-        self.relay.set_broken(broken);
-        for live in self.relay.sources() {
-            let name = live.definition().name.clone();
-            if !names.contains(&name) {
-                self.relay.remove(&name);
-                live.detached();
-            }
-        }
-        if Instant::now() >= self.next_check {
-            self.next_check = Instant::now() + SCHEMA_CHECK_INTERVAL;
-            self.check(&session).await?;
-        }
-        Ok(())
-    }
-
-    fn follow(&self, source: Source) {
-        let name = source.name.clone();
-        if let Some(live) = self.relay.source(Some(&name)) {
-            if live.redefine(source) {
-                tracing::info!(source = %name, "its definition changed");
-            }
-            return;
-        }
-        tracing::info!(source = %name, relation = %source.relation, "attached");
-        let live = LiveSource::new(self.database.clone(), source, self.limits);
-        let tail = Tail {
-            database: self.database.clone(),
-            hub: live.hub().clone(),
-            control: live.control().clone(),
-            plan: live.plans(),
-            bell: self.bell.subscribe(&name),
-            pace: self.pace,
-        };
-        let stop = live.stopped_with(&self.tasks.stop);
-        self.relay.insert(live);
-        self.tasks.spawn("tail", tail.run(stop));
-    }
-
-    async fn check(&self, session: &tokio_postgres::Client) -> Result<(), PgError> {
-        for live in self.relay.sources() {
-            let source = live.definition();
-            let findings = source::check(session, &source).await?;
-            if self.relay.set_findings(&source.name, findings.clone()) {
-                for finding in findings {
-                    tracing::warn!(source = %source.name, "{finding}");
-                }
-            }
-        }
-        Ok(())
     }
 }
 
