@@ -13,6 +13,7 @@ mod cli;
 mod crowd;
 mod demo;
 mod gaps_time;
+mod guards;
 mod hub;
 mod interface;
 mod launcher;
