@@ -184,10 +184,9 @@ impl Relay {
         for (name, BrokenSource { reason, .. }) in &sources.broken {
             readiness.reasons.push(format!("source {name}: {reason}"));
         }
-        if let ListenStatus::Down { reason } = &*self.listening.borrow() {
-            readiness
-                .notes
-                .push(format!("polling only, since no bell can be heard: {reason}"));
+        if matches!(*self.listening.borrow(), ListenStatus::Down { .. }) {
+            let note = "polling only, since no bell can be heard (LISTEN); the log says why";
+            readiness.notes.push(note.to_owned());
         }
         for (name, findings) in &sources.findings {
             readiness
@@ -288,7 +287,9 @@ impl LiveSource {
         match self.control.state() {
             State::Following => None,
             State::Starting => Some("catching up for the first time".to_owned()),
-            State::Away { reason } | State::Broken { reason } => Some(reason),
+            // The database's own words, addresses and roles are for the log: anyone may ask for this.
+            State::Away { .. } => Some("the database does not answer; the log says why".to_owned()),
+            State::Broken { .. } => Some("its rows can't be read; the log says why".to_owned()),
             State::Gone => Some("detached".to_owned()),
         }
     }

@@ -84,7 +84,7 @@ pub struct Broken(pub String);
 /// Every registered source, the first attached first, in one statement and so of one snapshot.
 pub async fn list(client: &Client) -> Result<Vec<Listed>, tokio_postgres::Error> {
     let rows = client
-        .query(include_str!("../../sql/list_sources.sql"), &[])
+        .query_typed(include_str!("../../sql/list_sources.sql"), &[])
         .await?;
     rows.iter().map(listed).collect()
 }
@@ -93,7 +93,10 @@ pub async fn list(client: &Client) -> Result<Vec<Listed>, tokio_postgres::Error>
 /// triggers, disabled triggers, a sequence that was altered), one line each; empty if all is well.
 pub async fn check(client: &Client, source: &Source) -> Result<Vec<String>, tokio_postgres::Error> {
     let rows = client
-        .query(include_str!("../../sql/check_source.sql"), &[&source.name])
+        .query_typed(
+            include_str!("../../sql/check_source.sql"),
+            &[(&source.name, Type::TEXT)],
+        )
         .await?;
     rows.iter().map(|row| row.try_get("finding")).collect()
 }

@@ -21,7 +21,11 @@ async fn a_read_that_is_cut_kills_no_gap_beyond_its_last_row() {
     let db = with_messages().await;
     let mut tail = Follower::start(&db.url).await;
     let many = connect(&db.url).await;
-    run(&many, "begin; insert into messages (room_id) select 1 from generate_series(1, 2001)").await;
+    run(
+        &many,
+        "begin; insert into messages (room_id) select 1 from generate_series(1, 2001)",
+    )
+    .await;
     let late = inserting(&db.url).await;
     run(&db, INSERT).await;
     assert_eq!(tail.ids().await, [2003]);
@@ -38,7 +42,11 @@ async fn a_read_that_is_cut_kills_no_gap_beyond_its_last_row() {
 async fn rows_beyond_the_limit_come_with_the_next_read() {
     let db = with_messages().await;
     let mut tail = Follower::start(&db.url).await;
-    run(&db, "insert into messages (room_id) select 1 from generate_series(1, 4500)").await;
+    run(
+        &db,
+        "insert into messages (room_id) select 1 from generate_series(1, 4500)",
+    )
+    .await;
     let mut all = Vec::new();
     loop {
         let took = tail.read().await;
@@ -54,9 +62,16 @@ async fn rows_beyond_the_limit_come_with_the_next_read() {
 #[tokio::test]
 async fn a_read_without_contents_is_not_cut_by_their_bytes() {
     let db = with_messages().await;
-    run(&db, "insert into messages (room_id) select 1 from generate_series(1, 100)").await;
+    run(
+        &db,
+        "insert into messages (room_id) select 1 from generate_series(1, 100)",
+    )
+    .await;
     let tail = Follower::start(&db.url).await;
-    let read = tail.store.read(&tail.session, &OpenSet::above(0), 200, false).await;
+    let read = tail
+        .store
+        .read(&tail.session, &OpenSet::above(0), 200, false)
+        .await;
     let read = read.expect("read").expect("the source is there");
     assert_eq!((read.rows.len(), read.cut), (100, false));
 }
@@ -86,7 +101,11 @@ async fn a_start_over_more_rows_than_a_read_takes_keeps_the_gaps_beyond() {
 #[tokio::test]
 async fn one_explicit_id_of_a_million_makes_no_gap_of_the_ids_to_come() {
     let db = with_messages().await;
-    run(&db, "insert into messages (room_id) select 1 from generate_series(1, 50)").await;
+    run(
+        &db,
+        "insert into messages (room_id) select 1 from generate_series(1, 50)",
+    )
+    .await;
     let mut tail = Follower::start(&db.url).await;
     run(&db, "insert into messages (id, room_id) values (1000000, 1)").await;
     assert_eq!(tail.ids().await, [1_000_000]);
