@@ -208,7 +208,7 @@ pub fn everything_happened(truth: &Truth, tally: &Tally, subscribers: &[Received
             missing.push(what.to_owned());
         }
     };
-    expect(truth.rows.len() > 500, "more than 500 rows");
+    expect(truth.rows.len() > 300, "more than 300 rows");
     expect(
         truth.late > 50,
         "more than 50 rows that became visible after a higher id",
@@ -221,7 +221,7 @@ pub fn everything_happened(truth: &Truth, tally: &Tally, subscribers: &[Received
     expect(tally.savepoints_rolled_back > 10, "savepoints rolled back");
     expect(tally.cut_off > 0, "transactions cut off");
     expect(
-        stage.log_lines("the bell's mode") > 20,
+        stage.log_lines("the bell's mode") > 5,
         "changes between the bell and polling",
     );
     expect(stage.toll.crashes > 0, "a crash of PostgreSQL");
@@ -239,7 +239,7 @@ pub fn everything_happened(truth: &Truth, tally: &Tally, subscribers: &[Received
         expect(happens(|one| one.tally.cut), "subscribers that are cut off");
     }
     for one in subscribers {
-        expect(!one.ids.is_empty(), "rows for every subscriber");
+        expect(one.ids.len() > 5, "rows for every subscriber");
     }
     assert!(
         missing.is_empty(),

@@ -16,6 +16,9 @@ const ISOLATION: [&str; 3] = ["read committed", "repeatable read", "serializable
 /// Storm and calm take turns, so that the bell is armed and silenced again and again.
 const PHASE: Duration = Duration::from_millis(1500);
 
+/// This writer does nothing but slow inserts.
+const DAWDLER: usize = 0;
+
 const HELD: Duration = Duration::from_secs(4);
 const RELEASED: Duration = Duration::from_secs(1);
 
@@ -95,7 +98,7 @@ pub fn is_calm(elapsed: Duration) -> bool {
 
 impl Transaction {
     fn plan(writer: usize, rng: &mut StdRng) -> Self {
-        if rng.random_bool(0.3) {
+        if writer == DAWDLER || rng.random_bool(0.3) {
             return Self {
                 isolation: None,
                 steps: vec![Step::Statement(insert(writer, rng))],
@@ -178,6 +181,9 @@ fn pause(rng: &mut StdRng) -> Duration {
 /// One statement that inserts, in one of many forms. The body says which.
 fn insert(writer: usize, rng: &mut StdRng) -> String {
     let (one, other) = (room(rng), room(rng));
+    if writer == DAWDLER {
+        return slow(writer, &one, rng.random_range(0.1..0.8));
+    }
     match rng.random_range(0..200) {
         0..80 => format!("insert into messages (room_id, body) values ({one}, 'one by {writer}')"),
         80..120 => {
@@ -185,10 +191,11 @@ fn insert(writer: usize, rng: &mut StdRng) -> String {
             let rows: Vec<String> = (0..7).map(row).collect();
             format!("insert into messages (room_id, body) values {}", rows.join(", "))
         }
-        120..160 => {
+        120..140 => slow(writer, &one, pause(rng).as_secs_f64()),
+        140..160 => {
             let (rows, seconds) = (rng.random_range(1..4), pause(rng).as_secs_f64());
             format!(
-                "insert into messages (room_id, body) select {one}, slow('slow by {writer}', {seconds}) from generate_series(1, {rows})"
+                "insert into messages (room_id, body) select {one}, slow('select by {writer}', {seconds}) from generate_series(1, {rows})"
             )
         }
         160..198 => {
@@ -205,6 +212,11 @@ fn insert(writer: usize, rng: &mut StdRng) -> String {
             )
         }
     }
+}
+
+/// The id's default is evaluated before the later columns' values: so long before the row is there.
+fn slow(writer: usize, room: &str, seconds: f64) -> String {
+    format!("insert into messages (room_id, body) values ({room}, slow('slow by {writer}', {seconds}))")
 }
 
 /// A room as an SQL literal; now and then none.
