@@ -210,9 +210,11 @@ impl Database {
         Ok(Session::pooled(object, false))
     }
 
-    /// The URL's settings for a connection that is opened by hand (the LISTEN connection).
+    /// The settings of a connection that is opened by hand (the LISTEN connection). Pinned like any other: a database
+    /// that is read-only by default would be taken for a standby.
     pub(super) fn config(&self, purpose: &str) -> Config {
-        named(&self.inner.plain, purpose)
+        let inner = &*self.inner;
+        named(inner.pinned.as_ref().unwrap_or(&inner.plain), purpose)
     }
 
     /// Sorts an error of such a connection.

@@ -45,6 +45,8 @@ pub(super) struct Follow {
     requests: watch::Receiver<u64>,
     reader: Reader,
     mode: Mode,
+    /// The mode's name in the log's last line about it.
+    logged_mode: &'static str,
     rates: Rates,
     pauses: Pauses,
     next_read: Instant,
@@ -64,6 +66,7 @@ impl Follow {
         } = tail;
         let now = Instant::now();
         let Plan { definition, store } = plan.borrow().clone();
+        let mode = Mode::new(definition.never_ring);
         Self {
             name: definition.name.clone(),
             reader: Reader::new(store, hub.clone()),
@@ -73,7 +76,8 @@ impl Follow {
             plan,
             bell,
             heard: BellState::default(),
-            mode: Mode::new(definition.never_ring),
+            logged_mode: mode.name(),
+            mode,
             rates: Rates::new(pace, now),
             pauses: Pauses::new(&pace),
             next_read: now,
@@ -96,6 +100,7 @@ impl Follow {
         let mut action = self.mode.on_reconnected();
         self.rates.restart_quiet(Instant::now());
         loop {
+            self.log_mode();
             let next = match action {
                 Action::Wait => {
                     tokio::select! {
@@ -115,6 +120,14 @@ impl Follow {
                 Err(ReadError::Gone) => return Ended::Gone,
                 Err(error) => return Ended::Failed(error),
             };
+        }
+    }
+
+    fn log_mode(&mut self) {
+        let now = self.mode.name();
+        let before = std::mem::replace(&mut self.logged_mode, now);
+        if before != now {
+            tracing::debug!(source = %self.name, from = before, to = now, "the bell's mode");
         }
     }
 
@@ -172,7 +185,10 @@ impl Follow {
         let wanted = *self.requests.borrow_and_update();
         let _ = self.heed_bell();
         let outcome = self.reader.read(session).await?;
-        self.control.answer(wanted);
+        // A read that a limit cut has not taken all that was committed before it.
+        if !outcome.cut {
+            self.control.answer(wanted);
+        }
         if self.control.set_state(State::Following) {
             tracing::info!(source = %self.name, "following");
         }
@@ -190,7 +206,6 @@ impl Follow {
         if outcome.rows > 0 {
             self.rates.fruitful_read(now);
         }
-        let before = self.mode.name();
         let heed = Heed {
             flag: outcome.header.must_ring,
             xmin: outcome.header.snapshot_xmin,
@@ -198,9 +213,6 @@ impl Follow {
             stormy: self.rates.is_stormy(now),
         };
         let action = self.mode.on_read(&heed);
-        if self.mode.name() != before {
-            tracing::debug!(source = %self.name, from = before, to = self.mode.name(), "the bell's mode");
-        }
         let pause = self
             .pauses
             .after_read(self.mode.pace(), outcome.took, outcome.rows > 0);

@@ -11,7 +11,7 @@ mod control;
 mod follow;
 pub mod mode;
 pub mod pace;
-mod reader;
+pub mod reader;
 pub mod seen;
 
 use std::sync::Arc;
