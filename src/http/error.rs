@@ -164,7 +164,7 @@ impl From<PublishError> for ApiError {
                 ErrorCode::InvalidRow,
                 "The body names another room than the path.",
             ),
-            PublishError::UnknownColumn(_) => (
+            PublishError::UnknownColumn(_) | PublishError::ImpossibleColumn => (
                 ErrorCode::InvalidRow,
                 "The table lacks a column that the body names.",
             ),

@@ -1,7 +1,9 @@
 //! Subscribing: one request over one room or several, of one source, dispatched to the transport that it asks for.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{RawPathParams, RawQuery, State};
@@ -66,11 +68,10 @@ pub(super) async fn subscribe(
         .map_or_else(|| several(&params.rooms), |room| Ok(vec![room]))?;
     let rooms = parse_rooms(target.source.definition().room_type, &names)?;
     match format {
-        Format::EventStream => Ok(stream(
-            &shared,
-            &target.source,
-            subscription(rooms, &params, 0, STREAM_PAGE_ROWS),
-        )),
+        Format::EventStream => {
+            let subscription = subscription(rooms, &params, 0, STREAM_PAGE_ROWS);
+            Ok(stream(&shared, &target.source, subscription).await)
+        }
         Format::Json => answer(&shared, &target.source, rooms, &params).await,
     }
 }
@@ -78,11 +79,20 @@ pub(super) async fn subscribe(
 /// Rows of one page of a stream's replay.
 const STREAM_PAGE_ROWS: usize = 500;
 
-/// The event stream of a subscription.
-fn stream(shared: &Shared, source: &LiveSource, subscription: Subscription) -> Response {
+/// The event stream of a subscription. Its feed takes a position before the head is sent: a row that is committed once
+/// the client has the head is an event. And it does so once the tail has seen every row that was committed before the
+/// request came, as for a poll: `last` and "from now on" mean the same over every transport. While the database is away
+/// nobody waits for that.
+async fn stream(shared: &Shared, source: &LiveSource, subscription: Subscription) -> Response {
+    tokio::select! {
+        _ = source.sync() => {}
+        () = shared.drain.started() => {}
+    }
     let mut feed = source.feed(subscription);
+    let first = poll_fn(|cx| Poll::Ready(feed.poll_step(cx))).await;
+    let mut first = Some(first).filter(Poll::is_ready);
     let settings = &shared.settings;
-    let steps = move |cx: &mut std::task::Context<'_>| feed.poll_step(cx);
+    let steps = move |cx: &mut Context<'_>| first.take().unwrap_or_else(|| feed.poll_step(cx));
     sse::response(sse::EventStream::new(
         steps,
         settings.heartbeat,

@@ -43,6 +43,7 @@ pub(super) async fn long(
     drain: &Drain,
 ) -> Result<Response, ApiError> {
     let deadline = Instant::now() + wait;
+    source.sync().await?;
     let mut feed = source.feed(subscription);
     let mut page = Page::new(limit);
     let caught_up = page.replay(&mut feed).await?;
@@ -72,6 +73,7 @@ pub(super) async fn before(
     below: i64,
     limit: usize,
 ) -> Result<Response, ApiError> {
+    source.sync().await?;
     let Older { events, cursor, more } = source.before(rooms, below, limit).await?;
     let mut page = Page::new(limit);
     if let Some(events) = events {

@@ -40,7 +40,9 @@ pub(super) async fn publish(
     let row = read_row(&read_body(request, shared.settings.max_body_bytes).await?)?;
     let id = target.source.publish(&room, &row).await.inspect_err(|error| {
         tracing::warn!(
-            error = error as &dyn Error,
+            %error,
+            // The database's own words, which no client sees.
+            reason = error.source().map(tracing::field::display),
             room = room.as_str(),
             "a published row was not inserted"
         );

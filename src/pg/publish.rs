@@ -34,6 +34,9 @@ pub enum PublishError {
     /// The table lacks a column that the row names.
     #[error("the row names a column that the table lacks")]
     UnknownColumn(#[source] PgError),
+    /// The row names a column that no table can have.
+    #[error("the row names a column that no table can have")]
+    ImpossibleColumn,
     /// A value has the wrong type, a constraint is violated, or a trigger of the host refused the row.
     #[error("the database refused the row")]
     Rejected(#[source] PgError),
@@ -95,6 +98,9 @@ pub async fn publish(
     row: &NewRow,
 ) -> Result<i64, PublishError> {
     let row = in_room(source, room, row)?;
+    if !row.keys().all(|name| is_column_name(name)) {
+        return Err(PublishError::ImpossibleColumn);
+    }
     let statement = statement(source, row.keys().map(String::as_str));
     let json = serde_json::to_string(&row).expect("texts and valid JSON");
     let insert = tokio::time::timeout(INSERT_WITHIN, insert(database, &statement, &json));
@@ -140,6 +146,12 @@ fn statement<'a>(source: &Source, columns: impl Iterator<Item = &'a str>) -> Str
         "id" => Some(&source.id_column),
         _ => None,
     })
+}
+
+/// Whether a table can have such a column. A name that is too long would be cut, and then mean another column
+/// (PostgreSQL manual, 4.1.1: NAMEDATALEN is 64).
+fn is_column_name(name: &str) -> bool {
+    (1..64).contains(&name.len()) && !name.contains('\0')
 }
 
 /// A column's name as an SQL identifier.
@@ -196,6 +208,12 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("returning \"id\"::bigint"), "{text}");
+    }
+
+    #[test]
+    fn a_name_that_no_column_can_have_reaches_no_statement() {
+        assert!(is_column_name("a") && is_column_name(&"x".repeat(63)) && is_column_name("a b\"c"));
+        assert!(!is_column_name("") && !is_column_name(&"x".repeat(64)) && !is_column_name("a\0"));
     }
 
     #[test]

@@ -50,6 +50,9 @@ pub(super) struct Follow {
     rates: Rates,
     pauses: Pauses,
     next_read: Instant,
+    /// Reads that are asked for have an interval, too: a crowd that comes back is one read every now and then.
+    next_requested: Instant,
+    requested_interval: Duration,
     next_table_xmin: Instant,
     next_save: Instant,
 }
@@ -81,6 +84,8 @@ impl Follow {
             rates: Rates::new(pace, now),
             pauses: Pauses::new(&pace),
             next_read: now,
+            next_requested: now,
+            requested_interval: pace.poll_interval,
             next_table_xmin: now,
             next_save: now,
         }
@@ -138,7 +143,7 @@ impl Follow {
             // A closed channel means that the process is ending; the token says so.
             Ok(()) = self.bell.changed() => self.heed_bell(),
             Ok(()) = self.plan.changed() => self.take_plan(),
-            Ok(()) = self.requests.changed() => Action::Read,
+            () = requested(&mut self.requests, self.next_requested) => Action::Read,
             () = tokio::time::sleep_until(self.next_read) => Action::Read,
         }
     }
@@ -183,6 +188,7 @@ impl Follow {
     async fn read(&mut self, session: &Session) -> Result<Action, ReadError> {
         // Noted before the statement is sent: what is heard or asked for meanwhile causes another read.
         let wanted = *self.requests.borrow_and_update();
+        self.next_requested = Instant::now() + self.requested_interval;
         let _ = self.heed_bell();
         let outcome = self.reader.read(session).await?;
         // A read that a limit cut has not taken all that was committed before it.
@@ -316,6 +322,17 @@ impl Follow {
         self.control.set_state(State::Gone);
         self.hub.close();
     }
+}
+
+/// Completes when a read is asked for and `not_before` has come. May be dropped at any point: the request stands until
+/// a read takes it.
+async fn requested(requests: &mut watch::Receiver<u64>, not_before: Instant) {
+    if requests.changed().await.is_err() {
+        // The process is ending; the token says so.
+        return std::future::pending().await;
+    }
+    requests.mark_changed();
+    tokio::time::sleep_until(not_before).await;
 }
 
 /// Whether the statement itself can't be run as things stand: a table, column or privilege is gone (classes 42, 0A of

@@ -6,35 +6,40 @@ use crate::support::{Answer, Stream, scene};
 
 const PATH: &str = "/v1/rooms/a/events";
 
+const JSON: &str = "application/json";
+const STREAM: &str = "text/event-stream";
+
+/// An `Accept`, and the type of the answer; `None`: 406.
+const ACCEPTED: &[(Option<&str>, Option<&str>)] = &[
+    (None, Some(JSON)),
+    (Some("*/*"), Some(JSON)),
+    (Some("application/json"), Some(JSON)),
+    (Some("application/*"), Some(JSON)),
+    (Some("text/html,application/xhtml+xml,*/*;q=0.8"), Some(JSON)),
+    (Some("application/json, text/event-stream;q=0.9"), Some(JSON)),
+    (Some("text/event-stream;q=0"), None),
+    (Some("text/event-stream;q=0, */*"), Some(JSON)),
+    (Some("text/event-stream"), Some(STREAM)),
+    (Some("text/event-stream, application/json"), Some(STREAM)),
+    (
+        Some("application/json;q=0.5, text/event-stream;q=0.5"),
+        Some(STREAM),
+    ),
+    (
+        Some("application/json;q=0.4, text/event-stream;q=0.5"),
+        Some(STREAM),
+    ),
+    (Some("TEXT/Event-Stream"), Some(STREAM)),
+    (Some("text/event-stream, */*;q=0.1"), Some(STREAM)),
+    (Some("text/html"), None),
+    (Some("text/plain, image/png"), None),
+    (Some("application/json;q=0"), None),
+];
+
 #[tokio::test]
 async fn accept_decides_between_an_event_stream_and_json() {
     let (_db, relay) = scene(&[]).await;
-    let (stream, json) = ("text/event-stream", "application/json");
-    for (accept, expected) in [
-        (None, Some(json)),
-        (Some("*/*"), Some(json)),
-        (Some("application/json"), Some(json)),
-        (Some("application/*"), Some(json)),
-        (Some("text/html,application/xhtml+xml,*/*;q=0.8"), Some(json)),
-        (Some("application/json, text/event-stream;q=0.9"), Some(json)),
-        (Some("text/event-stream;q=0"), None),
-        (Some("text/event-stream;q=0, */*"), Some(json)),
-        (Some("text/event-stream"), Some(stream)),
-        (Some("text/event-stream, application/json"), Some(stream)),
-        (
-            Some("application/json;q=0.5, text/event-stream;q=0.5"),
-            Some(stream),
-        ),
-        (
-            Some("application/json;q=0.4, text/event-stream;q=0.5"),
-            Some(stream),
-        ),
-        (Some("TEXT/Event-Stream"), Some(stream)),
-        (Some("text/event-stream, */*;q=0.1"), Some(stream)),
-        (Some("text/html"), None),
-        (Some("text/plain, image/png"), None),
-        (Some("application/json;q=0"), None),
-    ] {
+    for &(accept, expected) in ACCEPTED {
         let mut request = relay.client.request(Method::GET, PATH);
         if let Some(accept) = accept {
             request = request.header("accept", accept);
