@@ -109,14 +109,14 @@ pub async fn migrate(url: &str) -> Result<Vec<String>, MigrateError> {
 
 /// Is there anything of Rowcast in the database?
 pub async fn is_installed(client: &Client) -> Result<bool, tokio_postgres::Error> {
-    let row = client.query_one(SCHEMA_STATE, &[]).await?;
+    let row = client.query_typed_one(SCHEMA_STATE, &[]).await?;
     row.try_get("history_exists")
 }
 
 /// Does the schema stand at this program's version? An error if it doesn't and this role can't change that.
 async fn is_current(client: &Client) -> Result<bool, MigrateError> {
     let known = steps().last().map_or(0, |step| step.version);
-    let row = client.query_one(SCHEMA_STATE, &[]).await?;
+    let row = client.query_typed_one(SCHEMA_STATE, &[]).await?;
     let (role, owner) = (row.get("role"), row.get("owner"));
     let may_migrate: bool = row.get("may_migrate");
     let mut found = 0;
@@ -125,7 +125,7 @@ async fn is_current(client: &Client) -> Result<bool, MigrateError> {
             return Err(MigrateError::NotReadable { role, owner });
         }
         let versions = client
-            .query(include_str!("../../sql/schema_versions.sql"), &[])
+            .query_typed(include_str!("../../sql/schema_versions.sql"), &[])
             .await?;
         found = versions.last().map_or(0, |version| version.get(0));
     }
