@@ -43,7 +43,9 @@ const INSERT: &str = "insert into messages (room_id) values (1)";
 /// A database with an attached table `messages`.
 async fn with_messages() -> TestDatabase {
     let db = database().await;
-    db.batch_execute(MESSAGES).await.expect("make and attach the table");
+    db.batch_execute(MESSAGES)
+        .await
+        .expect("make and attach the table");
     db
 }
 

@@ -7,7 +7,11 @@ use crate::support::TestDatabase;
 async fn ten_rows() -> (TestDatabase, Follower, i64) {
     let db = with_messages().await;
     let mut tail = Follower::start(&db.url).await;
-    run(&db, "insert into messages (room_id) select 1 from generate_series(1, 10)").await;
+    run(
+        &db,
+        "insert into messages (room_id) select 1 from generate_series(1, 10)",
+    )
+    .await;
     assert_eq!(tail.ids().await.len(), 10);
     let epoch = tail.rejoin();
     (db, tail, epoch)
@@ -63,7 +67,11 @@ async fn a_sequence_that_was_restarted_begins_an_epoch_although_it_stands_higher
 #[tokio::test]
 async fn a_sequence_that_stands_below_what_was_seen_begins_an_epoch() {
     let (db, mut tail, epoch) = ten_rows().await;
-    run(&db, "delete from messages where id > 5; select setval('messages_id_seq', 5)").await;
+    run(
+        &db,
+        "delete from messages where id > 5; select setval('messages_id_seq', 5)",
+    )
+    .await;
     assert_eq!(epoch_now(&mut tail).await, epoch + 1);
     run(&db, INSERT).await;
     assert_eq!(tail.ids().await, [6]);
@@ -75,7 +83,11 @@ async fn a_sequence_set_back_while_no_tail_was_there_begins_an_epoch() {
     let (db, mut tail, epoch) = ten_rows().await;
     tail.reader.save(&tail.session).await.expect("save");
     drop(tail);
-    run(&db, "delete from messages where id > 5; select setval('messages_id_seq', 5)").await;
+    run(
+        &db,
+        "delete from messages where id > 5; select setval('messages_id_seq', 5)",
+    )
+    .await;
     let mut tail = Follower::start(&db.url).await;
     assert_eq!(tail.rejoin(), epoch + 1);
     run(&db, INSERT).await;
@@ -89,7 +101,11 @@ async fn a_sequence_set_back_while_no_tail_was_there_begins_an_epoch() {
 async fn a_crash_that_sets_the_sequence_back_over_uncommitted_numbers_begins_no_epoch() {
     let (db, mut tail, epoch) = ten_rows().await;
     let lost = inserting(&db.url).await;
-    run(&lost, "insert into messages (room_id) select 1 from generate_series(1, 9)").await;
+    run(
+        &lost,
+        "insert into messages (room_id) select 1 from generate_series(1, 9)",
+    )
+    .await;
     assert_eq!(tail.ids().await, [0; 0]);
     assert_eq!(tail.ids().await, [0; 0]);
     run(&lost, "rollback").await;
@@ -98,7 +114,11 @@ async fn a_crash_that_sets_the_sequence_back_over_uncommitted_numbers_begins_no_
     run(&db, INSERT).await;
     assert_eq!(tail.ids().await, [11]);
     tail.reader.save(&tail.session).await.expect("save");
-    assert_eq!(Follower::start(&db.url).await.rejoin(), epoch, "nor at the next start");
+    assert_eq!(
+        Follower::start(&db.url).await.rejoin(),
+        epoch,
+        "nor at the next start"
+    );
 }
 
 /// The ids of the old epoch are used again: what stands there counts as seen, what comes is new.

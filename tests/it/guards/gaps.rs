@@ -116,7 +116,11 @@ async fn a_look_at_the_locks_says_nothing_of_gaps_born_after_it() {
 #[tokio::test]
 async fn a_prepared_insert_keeps_its_gap_open() {
     let db = with_messages().await;
-    run(&db, "select rowcast.attach('messages', room => 'room_id', never_ring => true)").await;
+    run(
+        &db,
+        "select rowcast.attach('messages', room => 'room_id', never_ring => true)",
+    )
+    .await;
     let mut tail = Follower::start(&db.url).await;
     let writer = inserting(&db.url).await;
     run(&writer, &format!("prepare transaction '{}'", db.name)).await;
@@ -140,7 +144,11 @@ async fn gaps_under_a_long_foreign_transaction_die_by_the_tables_own_locks() {
     let _long = with_xid(&foreign.url).await;
     let mut tail = Follower::start(&db.url).await;
     for _ in 0..10 {
-        run(&db, "begin; insert into messages (room_id) select 1 from generate_series(1, 1000); rollback").await;
+        run(
+            &db,
+            "begin; insert into messages (room_id) select 1 from generate_series(1, 1000); rollback",
+        )
+        .await;
         run(&db, INSERT).await;
         tail.read().await;
         tail.look_at_locks().await;

@@ -22,7 +22,11 @@ async fn a_row_in_flight_across_a_crash_is_delivered_by_the_next_tail() {
     drop(tail);
     run(&db, INSERT).await;
     let mut tail = Follower::start(&db.url).await;
-    assert_eq!(tail.ids().await, [0; 0], "what came meanwhile stands in the table");
+    assert_eq!(
+        tail.ids().await,
+        [0; 0],
+        "what came meanwhile stands in the table"
+    );
     run(&db, INSERT).await;
     assert_eq!(tail.ids().await, [4]);
     assert_eq!(tail.ids().await, [0; 0]);
@@ -39,8 +43,16 @@ async fn an_old_position_serves_as_well() {
     let db = with_messages().await;
     let mut old = Follower::start(&db.url).await;
     saved(&mut old).await;
-    run(&db, "begin; insert into messages (room_id) select 1 from generate_series(1, 50); rollback").await;
-    run(&db, "insert into messages (room_id) select 1 from generate_series(1, 50)").await;
+    run(
+        &db,
+        "begin; insert into messages (room_id) select 1 from generate_series(1, 50); rollback",
+    )
+    .await;
+    run(
+        &db,
+        "insert into messages (room_id) select 1 from generate_series(1, 50)",
+    )
+    .await;
     let late = inserting(&db.url).await;
     run(&db, INSERT).await;
     let mut tail = Follower::start(&db.url).await;
@@ -72,10 +84,23 @@ async fn thousands_of_gaps_are_saved_unabridged() {
     };
     assert_eq!(position.open.gaps().len(), 3_000);
     let epoch = tail.source.epoch;
-    tail.store.save_position(&tail.session, epoch, &position).await.expect("save");
-    let loaded = tail.store.load_position(&tail.session, epoch).await.expect("load");
+    tail.store
+        .save_position(&tail.session, epoch, &position)
+        .await
+        .expect("save");
+    let loaded = tail
+        .store
+        .load_position(&tail.session, epoch)
+        .await
+        .expect("load");
     assert_eq!(loaded.as_ref(), Some(&position));
-    assert_eq!(tail.store.load_position(&tail.session, epoch + 1).await.expect("load"), None);
+    assert_eq!(
+        tail.store
+            .load_position(&tail.session, epoch + 1)
+            .await
+            .expect("load"),
+        None
+    );
 }
 
 /// The same from outside: a subscriber that goes on with its cursor on the relay's successor has each row once.

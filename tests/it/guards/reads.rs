@@ -18,7 +18,11 @@ async fn the_counter_moves_as_transactions_begin(db: &Quiet, mut tail: Follower)
     for transactions in 0..READS {
         burn(db, transactions).await;
         let header = tail.read().await.outcome.header;
-        assert_eq!(header.next_xid, last + transactions, "after {transactions} transactions");
+        assert_eq!(
+            header.next_xid,
+            last + transactions,
+            "after {transactions} transactions"
+        );
         assert_eq!(header.snapshot_xmin, header.next_xid, "nobody runs");
         last = header.next_xid;
     }
@@ -78,7 +82,10 @@ async fn the_counter_is_read_after_the_sequence() {
     };
     let (first, writer) = tokio::join!(tail.read(), meanwhile);
     assert_eq!(first.ids, [3]);
-    assert_eq!(first.outcome.header.sequence_last, 1, "the writer was not in time: the test tells nothing");
+    assert_eq!(
+        first.outcome.header.sequence_last, 1,
+        "the writer was not in time: the test tells nothing"
+    );
     assert_eq!(tail.ids().await, [0; 0]);
     assert_eq!(tail.ids().await, [0; 0]);
     run(&writer, "commit").await;
@@ -95,5 +102,9 @@ async fn a_read_leaves_no_lock_and_no_transaction_behind() {
     let other = connect(&db.url).await;
     let idle = "select state from pg_stat_activity where application_name = 'rowcast test' and datname = current_database()";
     assert_eq!(text(&other, idle).await, "idle");
-    run(&other, "set lock_timeout = '1s'; begin; lock table messages in access exclusive mode; rollback").await;
+    run(
+        &other,
+        "set lock_timeout = '1s'; begin; lock table messages in access exclusive mode; rollback",
+    )
+    .await;
 }

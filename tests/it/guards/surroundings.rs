@@ -13,15 +13,23 @@ async fn a_relay_refuses_a_standby_in_one_line() {
     let mut primary = own_server(&[]);
     let standby = primary.start_standby(&test_options(&[])).expect("a standby");
     let (url, admin) = (standby.url("postgres"), connect(&primary.url("postgres")).await);
-    rowcast::pg::migrate::migrate(&primary.url("postgres")).await.expect("migrate");
-    let replayed = format!("pg_last_wal_replay_lsn() >= '{}'::pg_lsn", text(&admin, "pg_current_wal_lsn()").await);
+    rowcast::pg::migrate::migrate(&primary.url("postgres"))
+        .await
+        .expect("migrate");
+    let replayed = format!(
+        "pg_last_wal_replay_lsn() >= '{}'::pg_lsn",
+        text(&admin, "pg_current_wal_lsn()").await
+    );
     let reader = connect(&url).await;
     eventually(async || text(&reader, &replayed).await == "true").await;
     let (status, _, stderr) = relay::run(&["serve", "--database-url", &url, "--listen", "127.0.0.1:0"]).await;
     assert!(!status.success(), "{stderr}");
     let lines: Vec<&str> = stderr.lines().filter(|line| !line.contains("DEBUG")).collect();
     assert_eq!(lines.len(), 1, "{stderr}");
-    assert!(lines[0].contains("--database-url") && lines[0].contains("standby"), "{stderr}");
+    assert!(
+        lines[0].contains("--database-url") && lines[0].contains("standby"),
+        "{stderr}"
+    );
     assert!(!stderr.contains(primary.password()), "{stderr}");
 }
 
@@ -99,11 +107,19 @@ async fn row_security_that_begins_to_apply_is_an_error_and_no_row_is_lost() {
         run(&db, INSERT).await;
         match tail.try_read().await {
             Err(ReadError::Database(error)) => {
-                assert_eq!(error.sqlstate(), Some(&SqlState::INSUFFICIENT_PRIVILEGE), "{error}");
+                assert_eq!(
+                    error.sqlstate(),
+                    Some(&SqlState::INSUFFICIENT_PRIVILEGE),
+                    "{error}"
+                );
             }
             other => panic!("rows are hidden: {other:?}"),
         }
-        run(&db, "alter table messages disable row level security; drop policy partly on messages").await;
+        run(
+            &db,
+            "alter table messages disable row level security; drop policy partly on messages",
+        )
+        .await;
         assert_eq!(tail.ids().await, [id, id + 1]);
     }
 }
@@ -121,10 +137,16 @@ async fn a_relay_under_row_security_is_not_ready_and_serves_nothing_until_it_is_
     eventually(async || relay.client.get("/health/ready").await.status == 503).await;
     let reasons = relay.client.get("/health/ready").await.json()["reasons"].to_string();
     assert!(reasons.contains("row-level security"), "{reasons}");
-    assert_eq!(relay.client.get(&format!("{EVENTS}?after={cursor}")).await.status, 503);
+    assert_eq!(
+        relay.client.get(&format!("{EVENTS}?after={cursor}")).await.status,
+        503
+    );
     run(&db, "alter table messages disable row level security").await;
     eventually(async || relay.client.get("/health/ready").await.status == 200).await;
-    assert_eq!(relay.client.get(&format!("{EVENTS}?after={cursor}")).await.ids(), [1, 2]);
+    assert_eq!(
+        relay.client.get(&format!("{EVENTS}?after={cursor}")).await.ids(),
+        [1, 2]
+    );
 }
 
 /// A registered table whose rows are hidden from the relay's role when it starts.
@@ -139,7 +161,10 @@ async fn a_relay_that_starts_under_row_security_says_so() {
     let answer = relay.client.get("/health/ready").await;
     assert_eq!(answer.status, 503);
     let reasons = answer.json()["reasons"].to_string();
-    assert!(reasons.contains("row security applies to role") && reasons.contains(&name), "{reasons}");
+    assert!(
+        reasons.contains("row security applies to role") && reasons.contains(&name),
+        "{reasons}"
+    );
 }
 
 /// Settings of a database that would each break the reads or the relay's writes.
@@ -165,19 +190,31 @@ async fn hostile(db: &TestDatabase) {
 #[tokio::test]
 async fn a_serializable_insert_of_the_host_does_not_fail_because_of_a_read() {
     let db = with_messages().await;
-    run(&db, "create table balance (amount int); insert into balance values (1)").await;
+    run(
+        &db,
+        "create table balance (amount int); insert into balance values (1)",
+    )
+    .await;
     hostile(&db).await;
     for id in [1, 2] {
         let mut tail = pinned_or_not(&db.url, id == 1).await;
         let second = db.connect().await;
-        run(&second, "begin isolation level serializable read write; select * from public.balance").await;
+        run(
+            &second,
+            "begin isolation level serializable read write; select * from public.balance",
+        )
+        .await;
         run(
             &db,
             "begin isolation level serializable; update public.balance set amount = 2; commit",
         )
         .await;
         // The relay's own statement, over what `first` wrote as well.
-        let seen = tail.session.read("select amount from public.balance", &[]).await.expect("read");
+        let seen = tail
+            .session
+            .read("select amount from public.balance", &[])
+            .await
+            .expect("read");
         assert_eq!(seen.len(), 1);
         assert_eq!(tail.ids().await, [0; 0]);
         run(&second, "insert into public.messages (room_id) values (1)").await;
@@ -193,7 +230,14 @@ async fn a_relay_arms_and_saves_its_position_whatever_the_database_says() {
     let db = with_messages().await;
     run(&db, "select setval('rowcast.bell_messages', 0)").await;
     hostile(&db).await;
-    run(&db, &format!("alter database {} set default_transaction_read_only = on", db.name)).await;
+    run(
+        &db,
+        &format!(
+            "alter database {} set default_transaction_read_only = on",
+            db.name
+        ),
+    )
+    .await;
     let relay = Relay::serve(&db.url, &["--quiet-after", "50ms"]).await;
     let mut stream = relay.client.stream(EVENTS).await;
     stream.ready().await;
