@@ -27,9 +27,7 @@ select header.*, found.*
       from (
         select picked.id, picked.room, picked.candidates, payload.content_bytes,
                case when payload.content_bytes <= $6 then payload.content end as content,
-               -- Without contents there are no bytes: least() alone would take null for $6.
-               sum(case when payload.content_bytes is not null then least(payload.content_bytes, $6) end)
-                   over (order by picked.id rows between unbounded preceding and 1 preceding) as bytes_before
+               sum(least(coalesce(payload.content_bytes, 0), $6)) over (order by picked.id rows between unbounded preceding and 1 preceding) as bytes_before
           from (
             select (t.r).{id}::bigint as id, (t.r).{room}::text as room, t.r, count(*) over () as candidates
               from unnest($2::bigint[], $3::bigint[]) as open (low, high)

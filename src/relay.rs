@@ -37,10 +37,39 @@ pub struct Relay {
 #[derive(Default)]
 struct Sources {
     live: BTreeMap<String, Arc<LiveSource>>,
-    /// Registered, but not as it must be to be followed: why not, in words.
-    broken: BTreeMap<String, String>,
+    /// Registered, but not to be followed as they stand.
+    broken: BTreeMap<String, BrokenSource>,
     /// What the schema check found, by source.
     findings: BTreeMap<String, Vec<String>>,
+}
+
+impl Sources {
+    /// The broken ones that have no tail.
+    fn never_followed(&self) -> impl Iterator<Item = &BrokenSource> {
+        let broken = self
+            .broken
+            .iter()
+            .filter(|(name, _)| !self.live.contains_key(*name));
+        broken.map(|(_, broken)| broken)
+    }
+}
+
+/// A registered source that can't be followed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BrokenSource {
+    /// Its place in the order of attaching.
+    pub ordinal: i64,
+    /// Why not, in words.
+    pub reason: String,
+}
+
+/// Why there is no source of a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoSource {
+    /// None is attached under it.
+    Unknown,
+    /// It is attached, but its table can't be followed as it stands.
+    Broken,
 }
 
 /// What keeps a relay from being ready, and what it would like to have mended meanwhile, in words.
@@ -76,16 +105,31 @@ impl Relay {
         self.sources.write().expect("no holder of this lock panics")
     }
 
-    /// A source by name, or the default one.
-    pub fn source(&self, name: Option<&str>) -> Option<Arc<LiveSource>> {
+    /// A source by name, or the default one: the first attached, also while that one can't be followed, so that the
+    /// same request never means another table.
+    ///
+    /// # Errors
+    /// See [`NoSource`].
+    pub fn source(&self, name: Option<&str>) -> Result<Arc<LiveSource>, NoSource> {
         let sources = self.read();
-        match name.or(self.default_source.as_deref()) {
-            Some(name) => sources.live.get(name).cloned(),
-            None => sources
+        let Some(name) = name.or(self.default_source.as_deref()) else {
+            let live = sources
                 .live
                 .values()
-                .min_by_key(|source| source.definition().ordinal)
-                .cloned(),
+                .min_by_key(|source| source.definition().ordinal);
+            let broken = sources.never_followed().map(|broken| broken.ordinal).min();
+            return match (live, broken) {
+                (None, None) => Err(NoSource::Unknown),
+                (Some(live), broken) if broken.is_none_or(|ordinal| live.definition().ordinal < ordinal) => {
+                    Ok(live.clone())
+                }
+                _ => Err(NoSource::Broken),
+            };
+        };
+        match sources.live.get(name) {
+            Some(live) => Ok(live.clone()),
+            None if sources.broken.contains_key(name) => Err(NoSource::Broken),
+            None => Err(NoSource::Unknown),
         }
     }
 
@@ -110,7 +154,7 @@ impl Relay {
     }
 
     /// Notes which registered sources can't be followed at all.
-    pub fn set_broken(&self, broken: BTreeMap<String, String>) {
+    pub fn set_broken(&self, broken: BTreeMap<String, BrokenSource>) {
         self.write().broken = broken;
     }
 
@@ -137,7 +181,7 @@ impl Relay {
                     .map(|trouble| format!("source {name}: {trouble}")),
             );
         }
-        for (name, reason) in &sources.broken {
+        for (name, BrokenSource { reason, .. }) in &sources.broken {
             readiness.reasons.push(format!("source {name}: {reason}"));
         }
         if let ListenStatus::Down { reason } = &*self.listening.borrow() {

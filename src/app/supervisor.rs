@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::pg::bell::Bell;
 use crate::pg::source::{self, Source};
 use crate::pg::{Database, PgError};
-use crate::relay::{LiveSource, Relay, SourceLimits};
+use crate::relay::{BrokenSource, LiveSource, Relay, SourceLimits};
 use crate::tail::pace::PaceOptions;
 use crate::tail::{State, Tail};
 
@@ -93,7 +93,9 @@ impl Supervisor {
             match listed.source {
                 Ok(source) => self.follow(source),
                 Err(reason) => {
-                    broken.insert(listed.name, reason.to_string());
+                    let ordinal = listed.ordinal;
+                    let reason = reason.to_string();
+                    broken.insert(listed.name, BrokenSource { ordinal, reason });
                 }
             }
         }
@@ -118,6 +120,7 @@ impl Supervisor {
         let live = self
             .relay
             .source(Some(&name))
+            .ok()
             .filter(|live| live.control().state() != State::Gone);
         if let Some(live) = live {
             if live.redefine(source) {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, Shared};
+use futures_util::future::{BoxFuture, Shared, WeakShared, ready};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
@@ -100,14 +100,32 @@ impl From<Failed> for FeedError {
     }
 }
 
-type Pending = Shared<BoxFuture<'static, Result<Page, Failed>>>;
+type Reading = BoxFuture<'static, Result<Page, Failed>>;
+
+/// A page that was asked for a moment ago.
+enum Recent {
+    /// Only those who wait for it hold it: a read that all have left ends, and gives its permit back.
+    UnderWay(WeakShared<Reading>),
+    Read(Page),
+}
+
+impl Recent {
+    /// The page for one more subscriber; `None` if all who waited for it have left.
+    fn share(&self) -> Option<Shared<Reading>> {
+        match self {
+            Self::UnderWay(reading) => reading.upgrade(),
+            Self::Read(page) => Some(ready(Ok(page.clone())).boxed().shared()),
+        }
+    }
+}
 
 /// The replays of one source.
 pub struct Replays {
     table: RwLock<Arc<dyn Table>>,
     /// How many read at a time.
     permits: Semaphore,
-    pending: Mutex<HashMap<Request, (Pending, Instant)>>,
+    /// With the moment when each was asked for.
+    recent: Mutex<HashMap<Request, (Recent, Instant)>>,
     queries: AtomicU64,
     served: AtomicU64,
 }
@@ -122,7 +140,7 @@ impl Replays {
         Arc::new(Self {
             table: RwLock::new(table),
             permits: Semaphore::new(at_once),
-            pending: Mutex::new(HashMap::new()),
+            recent: Mutex::new(HashMap::new()),
             queries: AtomicU64::new(0),
             served: AtomicU64::new(0),
         })
@@ -138,19 +156,35 @@ impl Replays {
     }
 
     /// The page that `request` asks for, shared with equal requests of the same moment.
-    pub fn page(self: &Arc<Self>, request: Request) -> Pending {
+    pub fn page(self: &Arc<Self>, request: Request) -> Shared<Reading> {
         self.served.fetch_add(1, Ordering::Relaxed);
         let now = Instant::now();
-        let mut pending = self.pending.lock().expect("no holder of this lock panics");
-        pending.retain(|_, (_, since)| now.duration_since(*since) < SHARE_FOR);
-        if let Some((page, _)) = pending.get(&request) {
-            return page.clone();
+        let mut recent = self.recent.lock().expect("no holder of this lock panics");
+        recent.retain(|_, (_, since)| now.duration_since(*since) < SHARE_FOR);
+        if let Some(page) = recent.get(&request).and_then(|(page, _)| page.share()) {
+            return page;
         }
-        let replays = Arc::clone(self);
-        let asked = request.clone();
-        let page = async move { replays.read(&asked).await }.boxed().shared();
-        pending.insert(request, (page.clone(), now));
-        page
+        let (replays, asked) = (Arc::clone(self), request.clone());
+        let reading = async move {
+            let page = replays.read(&asked).await?;
+            replays.keep(&asked, now, &page);
+            Ok(page)
+        };
+        let reading = reading.boxed().shared();
+        if let Some(weak) = reading.downgrade() {
+            recent.insert(request, (Recent::UnderWay(weak), now));
+        }
+        reading
+    }
+
+    /// Keeps a page that was read for those who ask within the same moment.
+    fn keep(&self, request: &Request, asked: Instant, page: &Page) {
+        let mut recent = self.recent.lock().expect("no holder of this lock panics");
+        if let Some((kept, since)) = recent.get_mut(request)
+            && *since == asked
+        {
+            *kept = Recent::Read(page.clone());
+        }
     }
 
     /// All pages of `request`, one after the other.

@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::cursor::Cursor;
 use crate::feed::FeedError;
 use crate::pg::publish::PublishError;
+use crate::relay::NoSource;
 use crate::room::UnknownRoom;
 
 /// Seconds that a client is told to wait when the database or the relay is away.
@@ -134,6 +135,15 @@ impl From<FeedError> for ApiError {
                 "The database can't be reached now. Try again with the same cursor.",
             ),
             FeedError::Gone => Self::new(ErrorCode::UnknownSource, "This table is no longer attached."),
+        }
+    }
+}
+
+impl From<NoSource> for ApiError {
+    fn from(error: NoSource) -> Self {
+        match error {
+            NoSource::Unknown => Self::new(ErrorCode::UnknownSource, "No such table is attached."),
+            NoSource::Broken => FeedError::Unavailable.into(),
         }
     }
 }

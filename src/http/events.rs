@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, Method};
 use axum::response::Response;
 
 use super::accept::{Format, negotiate};
-use super::error::{ApiError, ErrorCode};
+use super::error::ApiError;
 use super::params::{MAX_ROOMS, Params, check_room};
 use super::{Shared, poll, sse};
 use crate::cursor::Resume;
@@ -35,10 +35,7 @@ impl Target {
     pub(super) fn read(shared: &Shared, path: PathResult) -> Result<Self, ApiError> {
         let path = path.map_err(|_| ApiError::parameter("The path is not UTF-8 after percent-decoding."))?;
         let mut names: HashMap<&str, &str> = path.iter().collect();
-        let source = shared
-            .relay
-            .source(names.remove("source"))
-            .ok_or_else(unknown_source)?;
+        let source = shared.relay.source(names.remove("source"))?;
         let room = names.remove("room").map(str::to_owned);
         room.as_deref().map_or(Ok(()), check_room)?;
         Ok(Self { source, room })
@@ -154,8 +151,4 @@ fn parse_rooms(room_type: RoomType, names: &[String]) -> Result<Vec<Room>, ApiEr
         }
     }
     Ok(rooms)
-}
-
-fn unknown_source() -> ApiError {
-    ApiError::new(ErrorCode::UnknownSource, "No such table is attached.")
 }

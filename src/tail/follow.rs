@@ -185,7 +185,10 @@ impl Follow {
         let wanted = *self.requests.borrow_and_update();
         let _ = self.heed_bell();
         let outcome = self.reader.read(session).await?;
-        self.control.answer(wanted);
+        // A read that a limit cut has not taken all that was committed before it.
+        if !outcome.cut {
+            self.control.answer(wanted);
+        }
         if self.control.set_state(State::Following) {
             tracing::info!(source = %self.name, "following");
         }
@@ -234,7 +237,7 @@ impl Follow {
         }
         if now >= self.next_save {
             self.next_save = now + SAVE_INTERVAL;
-            self.hub.sweep(now);
+            self.sweep(now);
             if let Err(error) = self.reader.save(session).await {
                 if error.is_connection_lost() {
                     return Err(error.into());
@@ -243,6 +246,14 @@ impl Follow {
             }
         }
         Ok(())
+    }
+
+    fn sweep(&self, now: Instant) {
+        let forgotten = self.hub.sweep(now);
+        if forgotten > 0 {
+            let (rooms, subscriptions) = self.hub.population();
+            tracing::debug!(source = %self.name, forgotten, rooms, subscriptions, "rooms were forgotten");
+        }
     }
 
     /// Does what the mode says about the flag.

@@ -6,11 +6,19 @@
 mod support;
 
 mod attach;
+mod bad_input;
 mod bell;
 mod bell_model;
 mod cli;
+mod crowd;
 mod demo;
+mod gaps_time;
 mod guards;
+mod hub;
+mod interface;
 mod launcher;
+mod lifecycle;
+mod seam_model;
 mod sessions;
 mod tidy;
+mod torture;

@@ -1,6 +1,7 @@
 //! Paths, rooms, methods, health, CORS, panics: which problem each bad request ends in.
 
 use super::*;
+use crate::relay::BrokenSource;
 
 #[tokio::test]
 async fn several_rooms_are_one_subscription() {
@@ -138,8 +139,16 @@ async fn everything_stands_under_the_base_path_and_health_at_the_root_too() {
 #[tokio::test]
 async fn a_relay_that_is_not_ready_says_why() {
     let app = App::new();
-    app.relay
-        .set_broken([("old".to_owned(), "its table is gone".to_owned())].into());
+    app.relay.set_broken(
+        [(
+            "old".to_owned(),
+            BrokenSource {
+                ordinal: 9,
+                reason: "its table is gone".to_owned(),
+            },
+        )]
+        .into(),
+    );
     let response = app.get("/health/ready", &[]).await;
     assert_eq!(response.status(), 503);
     let answer = body_json(response).await;

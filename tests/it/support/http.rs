@@ -34,6 +34,22 @@ impl Client {
         }
     }
 
+    /// The same base, another client: another protocol, other headers.
+    pub fn with(&self, http: reqwest::Client) -> Self {
+        Self {
+            base: self.base.clone(),
+            http,
+        }
+    }
+
+    /// The same relay under a base path.
+    pub fn under(&self, path: &str) -> Self {
+        Self {
+            base: format!("{}{path}", self.base),
+            http: self.http.clone(),
+        }
+    }
+
     /// A request to be added to and handed to [`Client::send`].
     pub fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         self.http.request(method, format!("{}{path}", self.base))

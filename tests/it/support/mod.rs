@@ -7,11 +7,15 @@ pub mod database;
 pub mod http;
 pub mod pooler;
 pub mod relay;
+pub mod scene;
 pub mod sse;
+pub mod subscriber;
 pub mod wait;
 
 pub use database::{TestDatabase, connect, database, empty_database, own_server, server, test_options};
 pub use http::{Answer, Client};
 pub use relay::Relay;
+pub use scene::{MESSAGES, attach, messages, run, scene};
 pub use sse::{Frame, Stream};
+pub use subscriber::{Subscriber, Transport, with_query};
 pub use wait::{TIMEOUT, eventually, within};

@@ -89,13 +89,30 @@ impl Stream {
     /// The next frame, whatever is in it; `None` where the stream is over, be it by an error.
     #[track_caller]
     pub fn next_frame(&mut self) -> impl Future<Output = Option<Frame>> {
+        let next = self.next_block();
+        async {
+            let (block, last_event_id) = next.await?;
+            let frame = Frame::parse(&block);
+            *last_event_id = frame.id.clone().or_else(|| last_event_id.take());
+            Some(frame)
+        }
+    }
+
+    /// The next frame as it was sent, byte for byte.
+    #[track_caller]
+    pub fn next_raw(&mut self) -> impl Future<Output = Option<String>> {
+        let next = self.next_block();
+        async { Some(next.await?.0) }
+    }
+
+    #[track_caller]
+    fn next_block(&mut self) -> impl Future<Output = Option<(String, &mut Option<String>)>> {
         within(async {
             loop {
                 if let Some(end) = self.unread.windows(2).position(|two| two == b"\n\n") {
                     let block: Vec<u8> = self.unread.drain(..end + 2).collect();
-                    let frame = Frame::parse(std::str::from_utf8(&block).expect("a stream in UTF-8"));
-                    self.last_event_id = frame.id.clone().or_else(|| self.last_event_id.take());
-                    return Some(frame);
+                    let block = String::from_utf8(block).expect("a stream in UTF-8");
+                    return Some((block, &mut self.last_event_id));
                 }
                 match self.bytes.next().await {
                     Some(Ok(bytes)) => self.unread.extend_from_slice(&bytes),

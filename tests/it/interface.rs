@@ -1,0 +1,9 @@
+//! The HTTP interface as a client sees it, word by word as the README promises it.
+
+mod cursors;
+mod paths;
+mod polls;
+mod representation;
+mod rooms;
+mod rows;
+mod streams;

@@ -1,0 +1,1 @@
+//! A relay in the course of time.

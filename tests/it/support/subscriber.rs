@@ -1,0 +1,122 @@
+//! One subscriber, the same over every transport: what a test says of one is said of all three.
+
+use std::collections::VecDeque;
+
+use reqwest::StatusCode;
+use serde_json::Value;
+
+use super::{Client, Stream, eventually};
+
+/// How a subscriber gets its events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    EventStream,
+    LongPoll,
+    Poll,
+}
+
+impl Transport {
+    pub const ALL: [Self; 3] = [Self::EventStream, Self::LongPoll, Self::Poll];
+}
+
+/// A subscriber that keeps its cursor.
+pub struct Subscriber {
+    client: Client,
+    transport: Transport,
+    path: String,
+    stream: Option<Stream>,
+    cursor: String,
+    unread: VecDeque<Value>,
+}
+
+impl Subscriber {
+    /// Subscribes from now on. `path` may have a query.
+    pub async fn new(client: &Client, transport: Transport, path: &str) -> Self {
+        let cursor = client.get(&with_query(path, "limit=1")).await.cursor();
+        Self::resume(client, transport, path, &cursor).await
+    }
+
+    /// Subscribes after a cursor.
+    pub async fn resume(client: &Client, transport: Transport, path: &str, cursor: &str) -> Self {
+        let stream = match transport {
+            Transport::EventStream => Some(client.resume(path, cursor).await),
+            Transport::LongPoll | Transport::Poll => None,
+        };
+        Self {
+            client: client.clone(),
+            transport,
+            path: path.to_owned(),
+            stream,
+            cursor: cursor.to_owned(),
+            unread: VecDeque::new(),
+        }
+    }
+
+    /// The next event. Fails at a reset.
+    pub async fn next(&mut self) -> Value {
+        if let Some(stream) = &mut self.stream {
+            loop {
+                let frame = stream.next_event().await;
+                match frame.event.as_deref() {
+                    None => return frame.json(),
+                    Some("ready") => {}
+                    Some(other) => panic!("{other}: {frame:?}"),
+                }
+            }
+        }
+        let mut unread = std::mem::take(&mut self.unread);
+        eventually(async || {
+            if unread.is_empty() {
+                let wait = if self.transport == Transport::LongPoll {
+                    "&wait=20"
+                } else {
+                    ""
+                };
+                let path = with_query(&self.path, &format!("after={}{wait}", self.cursor));
+                let answer = self.client.get(&path).await;
+                assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+                self.cursor = answer.cursor();
+                unread.extend(answer.events());
+            }
+            !unread.is_empty()
+        })
+        .await;
+        let event = unread.pop_front().expect("the loop above ended with one");
+        self.unread = unread;
+        event
+    }
+
+    /// The ids of the next `count` events.
+    pub async fn ids(&mut self, count: usize) -> Vec<i64> {
+        let mut ids = Vec::with_capacity(count);
+        while ids.len() < count {
+            ids.push(self.next().await["id"].as_i64().expect("an integer id"));
+        }
+        ids
+    }
+
+    /// Where to resume from after what [`Subscriber::next`] has returned.
+    ///
+    /// # Panics
+    /// Where a poll brought events that were not taken yet.
+    pub fn cursor(&self) -> String {
+        assert!(
+            self.unread.is_empty(),
+            "the cursor is behind {} unread events",
+            self.unread.len()
+        );
+        match &self.stream {
+            Some(stream) => stream
+                .last_event_id
+                .clone()
+                .unwrap_or_else(|| self.cursor.clone()),
+            None => self.cursor.clone(),
+        }
+    }
+}
+
+/// `path` with one more parameter.
+pub fn with_query(path: &str, parameter: &str) -> String {
+    let separator = if path.contains('?') { '&' } else { '?' };
+    format!("{path}{separator}{parameter}")
+}
