@@ -7,7 +7,7 @@
 use tokio_postgres::Client;
 
 use super::server;
-use super::{PgError, in_words, one_row, open_unpinned};
+use super::{PgError, in_words, open_unpinned};
 
 mod embedded {
     refinery::embed_migrations!("migrations");
@@ -109,14 +109,14 @@ pub async fn migrate(url: &str) -> Result<Vec<String>, MigrateError> {
 
 /// Is there anything of Rowcast in the database?
 pub async fn is_installed(client: &Client) -> Result<bool, tokio_postgres::Error> {
-    let row = one_row(client, SCHEMA_STATE).await?;
+    let row = client.query_typed_one(SCHEMA_STATE, &[]).await?;
     row.try_get("history_exists")
 }
 
 /// Does the schema stand at this program's version? An error if it doesn't and this role can't change that.
 async fn is_current(client: &Client) -> Result<bool, MigrateError> {
     let known = steps().last().map_or(0, |step| step.version);
-    let row = one_row(client, SCHEMA_STATE).await?;
+    let row = client.query_typed_one(SCHEMA_STATE, &[]).await?;
     let (role, owner) = (row.get("role"), row.get("owner"));
     let may_migrate: bool = row.get("may_migrate");
     let mut found = 0;

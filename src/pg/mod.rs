@@ -28,7 +28,7 @@ use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, Recycling
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_postgres::config::{Host, SslMode, SslNegotiation, TargetSessionAttrs};
-use tokio_postgres::{Client, Config, NoTls, Row, SimpleQueryMessage};
+use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
 
 use error::Target;
 
@@ -308,13 +308,6 @@ pub async fn open_unpinned(url: &str, purpose: &str) -> Result<Client, PgError> 
     let (config, target) = parse(url)?;
     let (client, _driver) = dial(&config, &target, purpose).await?;
     Ok(client)
-}
-
-/// The row of a statement that always has one. Nothing is prepared, so that a pooler in transaction mode may be in
-/// between.
-async fn one_row(client: &Client, sql: &str) -> Result<Row, tokio_postgres::Error> {
-    let rows = client.query_typed(sql, &[]).await?;
-    Ok(rows.into_iter().next().expect("the statement always has a row"))
 }
 
 /// Connects, and drives the connection in a task that ends with its client.

@@ -202,16 +202,14 @@ impl Follower {
 
 /// A statement that must succeed.
 async fn run(client: &Client, sql: &str) {
-    client
-        .batch_execute(sql)
+    within(client.batch_execute(sql))
         .await
         .unwrap_or_else(|error| panic!("{sql}: {error:?}"));
 }
 
 /// One value as text.
 async fn text(client: &Client, sql: &str) -> String {
-    client
-        .query_one(&format!("select ({sql})::text"), &[])
+    within(client.query_one(&format!("select ({sql})::text"), &[]))
         .await
         .unwrap_or_else(|error| panic!("{sql}: {error:?}"))
         .get(0)
