@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock, RwLock};
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::cursor::{Cursor, OpenSet};
@@ -322,7 +323,7 @@ impl LiveSource {
             open: base.clone(),
         };
         let older = OpenSet::above(0).difference(&base);
-        let found = self.replays.nth_newest(rooms, &older, limit + 1).await?;
+        let found = self.replays.nth_newest(rooms.into(), older, limit + 1).await?;
         let Some(lowest) = found else {
             return Ok(Older {
                 events: None,
@@ -337,8 +338,24 @@ impl LiveSource {
             base,
             max_rows: limit + 1,
         };
-        let (events, more) = Batch::newest(epoch, self.replays.all_pages(request).await?, limit);
-        Ok(Older { events, cursor, more })
+        let (pages, left_out) = self.replays.newest_pages(request).await?;
+        let (events, more) = Batch::newest(epoch, pages, limit);
+        Ok(Older {
+            events,
+            cursor,
+            more: more || left_out,
+        })
+    }
+
+    /// Forgets rooms that nobody has been in for long, and replays that are over. Call every few seconds, also while
+    /// the database is away.
+    pub fn sweep(&self, now: Instant) {
+        self.replays.sweep(now);
+        let forgotten = self.hub.sweep(now);
+        if forgotten > 0 {
+            let (rooms, subscriptions) = self.hub.population();
+            tracing::debug!(source = %self.definition().name, forgotten, rooms, subscriptions, "rooms were forgotten");
+        }
     }
 
     /// Inserts a row into the table, in `room`, and returns its id.
