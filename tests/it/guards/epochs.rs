@@ -1,7 +1,7 @@
 //! When ids begin anew: every cursor of before is void, and is told so; and only then.
 
 use super::{Follower, INSERT, inserting, run, with_messages};
-use crate::support::TestDatabase;
+use crate::support::{TestDatabase, within};
 
 /// A database with rows 1 to 10, a tail that has seen them, and its epoch.
 async fn ten_rows() -> (TestDatabase, Follower, i64) {
@@ -19,7 +19,7 @@ async fn ten_rows() -> (TestDatabase, Follower, i64) {
 
 /// Reads until the tail stands in an epoch for good, and returns it.
 async fn epoch_now(tail: &mut Follower) -> i64 {
-    while tail.try_read().await.expect("read").cut {}
+    within(async { while tail.try_read().await.expect("read").cut {} }).await;
     tail.rejoin()
 }
 
@@ -34,8 +34,7 @@ async fn truncate_begins_an_epoch_and_the_rows_after_it_are_new() {
     run(&db, "begin; truncate messages").await;
     run(&db, INSERT).await;
     run(&db, "commit").await;
-    let cut = tail.read_across().await;
-    assert_eq!(cut, epoch + 1);
+    assert_eq!(tail.read_across().await, epoch + 1);
     assert_eq!(tail.ids().await, [12]);
 }
 
@@ -144,12 +143,15 @@ impl Follower {
     /// Reads until the epoch changes, as a subscriber that is told so, and returns the new one.
     async fn read_across(&mut self) -> i64 {
         let before = self.rejoin();
-        loop {
-            self.try_read().await.expect("read");
-            let now = self.rejoin();
-            if now != before {
-                return now;
+        within(async {
+            loop {
+                self.try_read().await.expect("read");
+                let now = self.rejoin();
+                if now != before {
+                    return now;
+                }
             }
-        }
+        })
+        .await
     }
 }
