@@ -22,7 +22,7 @@ use rowcast::demo::postgres::Postgres;
 use rowcast::hub::{Hub, HubLimits, Joined, Pull, RingLimits, Subscriber};
 use rowcast::pg::source::{self, Source};
 use rowcast::pg::store::{ReadLimits, Store};
-use rowcast::pg::{Database, PoolOptions, Session, flag};
+use rowcast::pg::{Database, PoolOptions, Session};
 use rowcast::room::Room;
 use rowcast::tail::ReadError;
 use rowcast::tail::reader::{Outcome, Reader};
@@ -187,8 +187,8 @@ impl Follower {
 
     /// What a tail does for gaps that linger, in a statement of its own: asks who writes the table.
     async fn look_at_locks(&mut self) {
-        let xmin = within(flag::table_xmin(&self.session, self.source.relation_oid)).await;
-        self.reader.note_table_xmin(xmin.expect("look at the locks"));
+        let looked = within(self.reader.note_table_xmin(&self.session)).await;
+        looked.expect("look at the locks");
     }
 
     /// What the tail has not seen, as its subscribers are told.
