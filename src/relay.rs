@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock, RwLock};
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::cursor::{Cursor, OpenSet};
@@ -184,10 +185,9 @@ impl Relay {
         for (name, BrokenSource { reason, .. }) in &sources.broken {
             readiness.reasons.push(format!("source {name}: {reason}"));
         }
-        if let ListenStatus::Down { reason } = &*self.listening.borrow() {
-            readiness
-                .notes
-                .push(format!("polling only, since no bell can be heard: {reason}"));
+        if matches!(*self.listening.borrow(), ListenStatus::Down { .. }) {
+            let note = "polling only, since no bell can be heard (LISTEN); the log says why";
+            readiness.notes.push(note.to_owned());
         }
         for (name, findings) in &sources.findings {
             readiness
@@ -295,7 +295,9 @@ impl LiveSource {
         match self.control.state() {
             State::Following => None,
             State::Starting => Some("catching up for the first time".to_owned()),
-            State::Away { reason } | State::Broken { reason } => Some(reason),
+            // The database's own words, addresses and roles are for the log: anyone may ask for this.
+            State::Away { .. } => Some("the database does not answer; the log says why".to_owned()),
+            State::Broken { .. } => Some("its rows can't be read; the log says why".to_owned()),
             State::Gone => Some("detached".to_owned()),
         }
     }
@@ -331,7 +333,7 @@ impl LiveSource {
             open: base.clone(),
         };
         let older = OpenSet::above(0).difference(&base);
-        let found = self.replays.nth_newest(rooms, &older, limit + 1).await?;
+        let found = self.replays.nth_newest(rooms.into(), older, limit + 1).await?;
         let Some(lowest) = found else {
             return Ok(Older {
                 events: None,
@@ -346,8 +348,24 @@ impl LiveSource {
             base,
             max_rows: limit + 1,
         };
-        let (events, more) = Batch::newest(epoch, self.replays.all_pages(request).await?, limit);
-        Ok(Older { events, cursor, more })
+        let (pages, left_out) = self.replays.newest_pages(request).await?;
+        let (events, more) = Batch::newest(epoch, pages, limit);
+        Ok(Older {
+            events,
+            cursor,
+            more: more || left_out,
+        })
+    }
+
+    /// Forgets rooms that nobody has been in for long, and replays that are over. Call every few seconds, also while
+    /// the database is away.
+    pub fn sweep(&self, now: Instant) {
+        self.replays.sweep(now);
+        let forgotten = self.hub.sweep(now);
+        if forgotten > 0 {
+            let (rooms, subscriptions) = self.hub.population();
+            tracing::debug!(source = %self.definition().name, forgotten, rooms, subscriptions, "rooms were forgotten");
+        }
     }
 
     /// Inserts a row into the table, in `room`, and returns its id.

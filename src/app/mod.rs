@@ -38,8 +38,8 @@ const FAREWELL_WITHIN: Duration = Duration::from_secs(3);
 /// The exit code when the operator did not want to wait: as after SIGINT.
 const SIGNALLED_TWICE: i32 = 130;
 
-/// Contents of one read or page of a replay, in bytes.
-const PAGE_BYTES: usize = 4 << 20;
+/// Contents of one read or page of a replay, in bytes: also what one slow socket may pin of them.
+const PAGE_BYTES: usize = 1 << 20;
 
 /// Why the relay did not start, or ended by itself. One line for a person.
 #[derive(Debug, thiserror::Error)]

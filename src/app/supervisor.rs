@@ -67,6 +67,9 @@ impl Supervisor {
                 Ok(()) = changed.changed() => {}
                 _ = tick.tick() => {}
             }
+            for source in self.relay.sources() {
+                source.sweep(Instant::now());
+            }
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,

@@ -11,7 +11,7 @@ use crate::config::{self, DatabaseArgs};
 use crate::demo;
 use crate::pg::attach::{self, AttachState, Attached, Attachment};
 use crate::pg::source::{self, Broken, Source};
-use crate::pg::{admin, migrate, script};
+use crate::pg::{migrate, open_unpinned, script};
 
 #[derive(Args, Clone, Debug)]
 pub struct PatienceArgs {
@@ -152,7 +152,7 @@ pub async fn uninstall(args: UninstallArgs) -> anyhow::Result<()> {
         return Ok(());
     }
     let url = args.database.url()?;
-    let client = admin::connect(url, "uninstall")
+    let client = open_unpinned(url, "uninstall")
         .await
         .map_err(usage::unreachable)?;
     if !migrate::is_installed(&client).await? {
@@ -209,7 +209,7 @@ pub async fn sources(args: SourcesArgs) -> anyhow::Result<()> {
 async fn migrated(database: &DatabaseArgs, purpose: &str) -> anyhow::Result<Client> {
     let url = database.url()?;
     migrate::migrate(url).await.map_err(usage::database)?;
-    admin::connect(url, purpose).await.map_err(usage::unreachable)
+    open_unpinned(url, purpose).await.map_err(usage::unreachable)
 }
 
 fn report(table: &str, attached: &Attached) -> String {

@@ -124,7 +124,7 @@ pub struct ServeArgs {
           value_parser = values::bytes, help_heading = "Memory")]
     pub ring_bytes: usize,
 
-    /// Bytes of all rooms' events together
+    /// Bytes of the events of all rooms of one source
     #[arg(long, env = "ROWCAST_RING_TOTAL_BYTES", value_name = "SIZE", default_value = "256MiB",
           value_parser = values::bytes, help_heading = "Memory")]
     pub ring_total_bytes: usize,

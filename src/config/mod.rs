@@ -131,7 +131,8 @@ impl ServeConfig {
 }
 
 impl ServeConfig {
-    /// The demo's: the defaults (and what the environment says of them), its own database and address, and publishing.
+    /// The demo's: the defaults (and what the environment says of them), its own database and address, and publishing; it ends
+    /// within a second.
     pub fn for_demo(database_url: &str, listen: SocketAddr) -> Result<Self, ConfigError> {
         let listen = listen.to_string();
         let words = [
@@ -141,6 +142,8 @@ impl ServeConfig {
             "--listen",
             &listen,
             "--allow-publish",
+            "--grace-period",
+            "1s",
         ];
         let command = ServeArgs::augment_args(clap::Command::new("demo"));
         let matches = command

@@ -1,5 +1,6 @@
 //! Events on their way to one subscriber, as the transports take them: SSE frames, or JSON texts.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -41,7 +42,7 @@ impl Batch {
     }
 
     /// The last `count` events of some segments, and whether earlier ones were left out.
-    pub fn newest(epoch: i64, segments: Vec<Arc<Segment>>, count: usize) -> (Option<Self>, bool) {
+    pub fn newest(epoch: i64, segments: VecDeque<Arc<Segment>>, count: usize) -> (Option<Self>, bool) {
         let total: usize = segments.iter().map(|segment| segment.entries.len()).sum();
         let mut skip = total.saturating_sub(count);
         let left_out = skip > 0;

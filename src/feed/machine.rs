@@ -24,6 +24,8 @@ pub struct Feed {
     start: Option<Start>,
     /// The cursor was held against the sequence and the table.
     checked: bool,
+    /// Ready was said. One that was overtaken catches up without saying it again.
+    said_ready: bool,
     epoch: i64,
     /// The delivery number up to which the rings were taken.
     number: u64,
@@ -76,6 +78,7 @@ impl Feed {
             page_rows,
             start: Some(start),
             checked: false,
+            said_ready: false,
             epoch: 0,
             number: 0,
             open: Open::Own(OpenSet::above(0)),
@@ -212,6 +215,7 @@ impl Feed {
     /// Tells of the reset and goes on: one who followed, from where the new epoch began as far as the ring reaches;
     /// one who comes, from the present.
     fn reset(&mut self, code: ResetCode, mut at: At) -> Option<Step> {
+        self.said_ready = false;
         if code == ResetCode::Truncated && self.last == 0 {
             at.present = at.anchor.clone();
         }
@@ -229,8 +233,7 @@ impl Feed {
             return self.follow_after_replay(open, at.present.clone(), at);
         }
         let ranges = OpenSet::above(0).difference(&at.present.open);
-        let (replays, rooms, last) = (self.replays.clone(), self.rooms.clone(), self.last);
-        let found = Box::pin(async move { replays.nth_newest(&rooms, &ranges, last).await });
+        let found = Box::pin(self.replays.nth_newest(self.rooms.clone(), ranges, self.last));
         self.start = Some(Start::Now);
         self.stage = Stage::Locating { joined: at, found };
         None
@@ -345,14 +348,22 @@ impl Feed {
             Pull::Pieces { first, .. } => first.segment.entries[first.run.start].number,
         };
         let present = waiting.take_if(|present| next > present.number)?;
+        let says_it = !std::mem::replace(&mut self.said_ready, true);
         if self.number < present.number {
             self.number = present.number;
             self.open = Open::new(self.open.set().intersection(&present.open), &present.open);
         }
-        Some(Step::Ready(Cursor {
-            epoch: self.epoch,
-            open: self.open.set().clone(),
-        }))
+        says_it.then(|| {
+            Step::Ready(Cursor {
+                epoch: self.epoch,
+                open: self.open.set().clone(),
+            })
+        })
+    }
+
+    /// Whether more stands in the rings behind what was taken.
+    pub fn has_more(&self) -> bool {
+        !matches!(self.subscriber.pull(self.number), Pull::Nothing)
     }
 
     /// Takes deliveries; `None` if the subscriber had seen all of them.

@@ -5,6 +5,7 @@
 //! with an id in C∖O0, and behind it come the deliveries after n0 whose id is in C∩O0. Nothing is lost at the seam and
 //! nothing is repeated. Where the ring reaches back to a position that C lies within, C∖O0 is empty and nothing is read.
 
+mod asked;
 mod batch;
 mod machine;
 mod open;

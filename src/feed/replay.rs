@@ -3,14 +3,13 @@
 //! A replay covers ids that the tail has closed, so that its pages may use different snapshots, and subscribers with
 //! equal cursors and anchors can share one.
 
-use std::collections::HashMap;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, RwLock};
-use std::time::Duration;
+use std::sync::{Arc, RwLock};
 
 use bytes::BytesMut;
 use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, Shared};
+use futures_util::future::BoxFuture;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
@@ -22,6 +21,7 @@ use crate::pg::store::{self, Store};
 use crate::room::Room;
 
 use super::FeedError;
+use super::asked::{Answer, Asked};
 
 /// What one page of a replay is to cover.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -34,6 +34,17 @@ pub struct Request {
     pub base: OpenSet,
     pub max_rows: usize,
 }
+
+/// Where do the newest so many rows begin?
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Newest {
+    rooms: Arc<[Room]>,
+    ranges: Vec<IdRange>,
+    count: usize,
+}
+
+/// Bytes of frames that scrolling back holds for one answer.
+const PAGES_BYTES: usize = 4 << 20;
 
 /// One page of a replay, encoded.
 #[derive(Clone, Debug)]
@@ -100,21 +111,16 @@ impl From<Failed> for FeedError {
     }
 }
 
-type Pending = Shared<BoxFuture<'static, Result<Page, Failed>>>;
-
 /// The replays of one source.
 pub struct Replays {
     table: RwLock<Arc<dyn Table>>,
     /// How many read at a time.
     permits: Semaphore,
-    pending: Mutex<HashMap<Request, (Pending, Instant)>>,
+    pages: Arc<Asked<Request, Page>>,
+    newest: Arc<Asked<Newest, Option<i64>>>,
     queries: AtomicU64,
     served: AtomicU64,
 }
-
-/// How long a page may be shared, from the moment its read was asked for: a crowd that comes back within a fifth of a
-/// second costs a handful of reads, and nobody sees a row older than that.
-const SHARE_FOR: Duration = Duration::from_millis(50);
 
 impl Replays {
     /// At most `at_once` reads at a time.
@@ -122,7 +128,8 @@ impl Replays {
         Arc::new(Self {
             table: RwLock::new(table),
             permits: Semaphore::new(at_once),
-            pending: Mutex::new(HashMap::new()),
+            pages: Asked::new(),
+            newest: Asked::new(),
             queries: AtomicU64::new(0),
             served: AtomicU64::new(0),
         })
@@ -137,56 +144,65 @@ impl Replays {
         self.table.read().expect("no holder of this lock panics").clone()
     }
 
-    /// The page that `request` asks for, shared with equal requests of the same moment.
-    pub fn page(self: &Arc<Self>, request: Request) -> Pending {
-        self.served.fetch_add(1, Ordering::Relaxed);
-        let now = Instant::now();
-        let mut pending = self.pending.lock().expect("no holder of this lock panics");
-        pending.retain(|_, (_, since)| now.duration_since(*since) < SHARE_FOR);
-        if let Some((page, _)) = pending.get(&request) {
-            return page.clone();
-        }
-        let replays = Arc::clone(self);
-        let asked = request.clone();
-        let page = async move { replays.read(&asked).await }.boxed().shared();
-        pending.insert(request, (page.clone(), now));
-        page
+    /// Forgets answers that nobody can share any more.
+    pub fn sweep(&self, now: Instant) {
+        self.pages.sweep(now);
+        self.newest.sweep(now);
     }
 
-    /// All pages of `request`, one after the other.
+    /// The page that `request` asks for, shared with equal requests of the same moment.
+    pub fn page(self: &Arc<Self>, request: Request) -> Answer<Page> {
+        self.served.fetch_add(1, Ordering::Relaxed);
+        let (replays, asked) = (Arc::clone(self), request.clone());
+        self.pages.ask(request, async move { replays.read(&asked).await })
+    }
+
+    /// The pages of `request`, one after the other, and of them the newest that fit into [`PAGES_BYTES`]; true if
+    /// older ones were left out.
     ///
     /// # Errors
     /// A page could not be read.
-    pub async fn all_pages(self: &Arc<Self>, mut request: Request) -> Result<Vec<Arc<Segment>>, Failed> {
-        let mut segments = Vec::new();
+    pub async fn newest_pages(
+        self: &Arc<Self>,
+        mut request: Request,
+    ) -> Result<(VecDeque<Arc<Segment>>, bool), Failed> {
+        let (mut segments, mut bytes, mut left_out) = (VecDeque::<Arc<Segment>>::new(), 0, false);
         loop {
             let Page { segment, cut } = self.page(request.clone()).await?;
             let Some(segment) = segment else {
-                return Ok(segments);
+                return Ok((segments, left_out));
             };
             if let Some(last) = segment.entries.last() {
                 request.wanted = OpenSet::clone(&last.open_after);
             }
-            segments.push(segment);
+            bytes += segment.bytes.len();
+            segments.push_back(segment);
+            while bytes > PAGES_BYTES && segments.len() > 1 {
+                left_out = true;
+                bytes -= segments.pop_front().map_or(0, |oldest| oldest.bytes.len());
+            }
             if !cut {
-                return Ok(segments);
+                return Ok((segments, left_out));
             }
         }
     }
 
-    /// Where the newest `count` rows outside `open` begin: the lowest of their ids, `None` without rows.
-    pub async fn nth_newest(
-        &self,
-        rooms: &[Room],
-        ranges: &[IdRange],
+    /// Where the newest `count` rows in `ranges` begin: the lowest of their ids, `None` without rows. Shared like a page.
+    pub fn nth_newest(
+        self: &Arc<Self>,
+        rooms: Arc<[Room]>,
+        ranges: Vec<IdRange>,
         count: usize,
-    ) -> Result<Option<i64>, Failed> {
-        let _permit = self.permit().await;
-        self.queries.fetch_add(1, Ordering::Relaxed);
-        self.table()
-            .nth_newest(rooms, ranges, count)
-            .await
-            .map_err(|error| failed(&error))
+    ) -> Answer<Option<i64>> {
+        let newest = Newest { rooms, ranges, count };
+        let (replays, asked) = (Arc::clone(self), newest.clone());
+        self.newest.ask(newest, async move {
+            let _permit = replays.permit().await;
+            replays.queries.fetch_add(1, Ordering::Relaxed);
+            let Newest { rooms, ranges, count } = asked;
+            let found = replays.table().nth_newest(&rooms, &ranges, count).await;
+            found.map_err(|error| failed(&error))
+        })
     }
 
     /// See [`Store::ceiling`].

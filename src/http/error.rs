@@ -132,7 +132,7 @@ impl From<FeedError> for ApiError {
         match error {
             FeedError::Unavailable => Self::new(
                 ErrorCode::DatabaseUnavailable,
-                "The database can't be reached now. Try again with the same cursor.",
+                "Rows can't be read at the moment. Try again with the same cursor.",
             ),
             FeedError::Gone => Self::new(ErrorCode::UnknownSource, "This table is no longer attached."),
         }

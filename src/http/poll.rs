@@ -43,19 +43,27 @@ pub(super) async fn long(
     drain: &Drain,
 ) -> Result<Response, ApiError> {
     let deadline = Instant::now() + wait;
-    source.sync().await?;
-    let mut feed = source.feed(subscription);
     let mut page = Page::new(limit);
-    let caught_up = page.replay(&mut feed).await?;
+    let begin = async {
+        source.sync().await?;
+        let mut feed = source.feed(subscription);
+        let caught_up = page.replay(&mut feed).await?;
+        Ok::<_, ApiError>((feed, caught_up))
+    };
+    let (mut feed, caught_up) = tokio::select! {
+        biased;
+        begun = begin => begun?,
+        () = drain.started() => return Err(ApiError::shutting_down()),
+        () = tokio::time::sleep_until(deadline) => return Err(FeedError::Unavailable.into()),
+    };
     let Some(ready) = caught_up.clone().filter(|_| page.is_empty()) else {
         return Ok(page.answer(caught_up));
     };
     tokio::select! {
         biased;
         more = page.follow(&mut feed) => {
-            // What the feed hands out at once is all there is, unless the limit cut it.
-            let cut = more?;
-            let cursor = page.cursor.clone().filter(|_| !cut);
+            let more = more? || feed.has_more();
+            let cursor = page.cursor.clone().filter(|_| !more);
             Ok(page.answer(cursor))
         }
         () = tokio::time::sleep_until(deadline) => Ok(page.answer(Some(feed.cursor().unwrap_or(ready)))),
@@ -81,6 +89,10 @@ pub(super) async fn before(
     }
     Ok(page.render(&cursor, more))
 }
+
+/// Bytes of events after which an answer is cut, as by its limit: a thousand large rows are no single answer. More than
+/// what scrolling back holds, which is bounded from the other end.
+const ANSWER_BYTES: usize = 8 << 20;
 
 /// An answer under construction.
 struct Page {
@@ -137,13 +149,17 @@ impl Page {
         Ok(false)
     }
 
-    /// Takes as much of `batch` as the limit admits; true where that cut it.
+    /// Takes as much of `batch` as the limits admit; true where that cut it.
     fn take(&mut self, mut batch: Batch) -> bool {
-        let free = self.limit - self.count;
-        let cut = batch.len() > free;
-        if cut {
-            batch.truncate(free);
-        }
+        let mut bytes = self.events.len();
+        let fitting = batch.events().take(self.limit - self.count).take_while(|event| {
+            let is_first = bytes == 0;
+            bytes += event.len();
+            is_first || bytes <= ANSWER_BYTES
+        });
+        let fitting = fitting.count();
+        let cut = batch.len() > fitting;
+        batch.truncate(fitting);
         for event in batch.events() {
             if !self.events.is_empty() {
                 self.events.push(b',');

@@ -179,8 +179,9 @@ impl Hub {
         cells.iter().for_each(|cell| cell.wake());
     }
 
-    /// Forgets rooms that have been without subscribers for longer than they linger. Call about once a second.
-    pub fn sweep(&self, now: Instant) {
+    /// Forgets rooms that have been without subscribers for longer than they linger, and returns how many. Call about
+    /// once a second.
+    pub fn sweep(&self, now: Instant) -> usize {
         let mut state = self.lock();
         let before = state.rooms.len();
         let mut freed = 0;
@@ -198,11 +199,13 @@ impl Hub {
             keep
         });
         state.bytes -= freed;
-        if state.rooms.len() < before {
+        let forgotten = before - state.rooms.len();
+        if forgotten > 0 {
             let State { rooms, oldest, .. } = &mut *state;
             oldest.retain(|(cell, _)| rooms.contains_key(&cell.room));
             rooms.shrink_to(before / 2);
         }
+        forgotten
     }
 
     /// Bytes of frames in all rings.

@@ -10,6 +10,7 @@
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -120,7 +121,9 @@ struct Shared {
     sources: Mutex<Sources>,
     changed: watch::Sender<u64>,
     status: watch::Sender<ListenStatus>,
-    /// The nonce that arrived last.
+    /// The nonce that is waited for. Others pass by: of other relays, or of anybody (any role may notify).
+    expected_probe: AtomicU64,
+    /// The expected nonce that arrived last.
     probe: watch::Sender<u64>,
 }
 
@@ -160,6 +163,7 @@ impl Shared {
             sources: Mutex::default(),
             changed: watch::Sender::new(0),
             status: watch::Sender::new(ListenStatus::Down { reason }),
+            expected_probe: AtomicU64::new(0),
             probe: watch::Sender::new(0),
         }
     }
@@ -173,10 +177,10 @@ impl Shared {
             Heard::Ring(source) => self.count(source, |state| state.rings += 1),
             Heard::Busy(source) => self.count(source, |state| state.busies += 1),
             Heard::SourcesChanged => self.changed.send_modify(|count| *count += 1),
-            Heard::Probe(nonce) => {
+            Heard::Probe(nonce) if nonce == self.expected_probe.load(Ordering::Relaxed) => {
                 self.probe.send_replace(nonce);
             }
-            Heard::Unknown => {}
+            Heard::Probe(_) | Heard::Unknown => {}
         }
     }
 
@@ -342,6 +346,7 @@ impl Listener {
     /// Sends a notification from another connection and waits until it is heard on this one.
     async fn probe(&self) -> Result<(), Lost> {
         let nonce: u64 = rand::random_range(1..=u64::MAX);
+        self.shared.expected_probe.store(nonce, Ordering::Relaxed);
         let mut heard = self.shared.probe.subscribe();
         let session = self.main.pooled().await.map_err(Lost::Mute)?;
         let payload = format!("probe:{nonce}");

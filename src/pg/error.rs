@@ -162,6 +162,28 @@ pub(super) fn describe(error: &tokio_postgres::Error) -> String {
     }
 }
 
+/// For a person at a command: the server's own message with its detail and hint, else the whole chain of causes.
+/// (For logs [`describe`] has the SQLSTATE, too.)
+pub fn in_words(error: &tokio_postgres::Error) -> String {
+    let Some(server) = error.as_db_error() else {
+        let mut words = error.to_string();
+        let mut cause = std::error::Error::source(error);
+        while let Some(inner) = cause {
+            let text = inner.to_string();
+            if !words.ends_with(&text) {
+                words = format!("{words}: {text}");
+            }
+            cause = inner.source();
+        }
+        return words;
+    };
+    let mut words = server.message().to_owned();
+    for more in [server.detail(), server.hint()].into_iter().flatten() {
+        words = format!("{words}. {more}");
+    }
+    words
+}
+
 /// Where and as whom a session was opened, in words without secrets.
 #[derive(Clone, Debug)]
 pub(super) struct Target {

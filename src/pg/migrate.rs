@@ -6,8 +6,8 @@
 
 use tokio_postgres::Client;
 
-use super::admin::{self, ConnectError, in_words};
 use super::server;
+use super::{PgError, in_words, open_unpinned};
 
 mod embedded {
     refinery::embed_migrations!("migrations");
@@ -26,7 +26,7 @@ pub(super) const CREATE_SCHEMA: &str = include_str!("../../sql/create_schema.sql
 #[derive(Debug, thiserror::Error)]
 pub enum MigrateError {
     #[error(transparent)]
-    Connect(#[from] ConnectError),
+    Connect(#[from] PgError),
     #[error("{0}")]
     Unsupported(String),
     /// The role may neither make the schema nor change it.
@@ -84,14 +84,14 @@ pub fn steps() -> Vec<Step> {
 /// Migrates; returns the names of what was applied, none if all was there. Takes no lock when nothing is to be done, and
 /// under a role that may not migrate it is an error only if something is.
 pub async fn migrate(url: &str) -> Result<Vec<String>, MigrateError> {
-    let mut client = admin::connect(url, "migrate").await?;
+    let mut client = open_unpinned(url, "migrate").await?;
     if let Some(reason) = server::unsupported_by(&client).await? {
         return Err(MigrateError::Unsupported(reason));
     }
     if is_current(&client).await? {
         return Ok(Vec::new());
     }
-    let lock = admin::connect(url, "migrate lock").await?;
+    let lock = open_unpinned(url, "migrate lock").await?;
     lock.batch_execute("begin").await?;
     lock.batch_execute(LOCK).await?;
     client.batch_execute(CREATE_SCHEMA).await?;
@@ -109,14 +109,14 @@ pub async fn migrate(url: &str) -> Result<Vec<String>, MigrateError> {
 
 /// Is there anything of Rowcast in the database?
 pub async fn is_installed(client: &Client) -> Result<bool, tokio_postgres::Error> {
-    let row = client.query_one(SCHEMA_STATE, &[]).await?;
+    let row = client.query_typed_one(SCHEMA_STATE, &[]).await?;
     row.try_get("history_exists")
 }
 
 /// Does the schema stand at this program's version? An error if it doesn't and this role can't change that.
 async fn is_current(client: &Client) -> Result<bool, MigrateError> {
     let known = steps().last().map_or(0, |step| step.version);
-    let row = client.query_one(SCHEMA_STATE, &[]).await?;
+    let row = client.query_typed_one(SCHEMA_STATE, &[]).await?;
     let (role, owner) = (row.get("role"), row.get("owner"));
     let may_migrate: bool = row.get("may_migrate");
     let mut found = 0;
@@ -125,7 +125,7 @@ async fn is_current(client: &Client) -> Result<bool, MigrateError> {
             return Err(MigrateError::NotReadable { role, owner });
         }
         let versions = client
-            .query(include_str!("../../sql/schema_versions.sql"), &[])
+            .query_typed(include_str!("../../sql/schema_versions.sql"), &[])
             .await?;
         found = versions.last().map_or(0, |version| version.get(0));
     }

@@ -4,7 +4,6 @@
 //! names itself `rowcast <purpose>` in `pg_stat_activity`, goes to a server that takes writes (a standby would break
 //! the exactness of the cursor), and is found dead within about 10 s.
 
-pub mod admin;
 pub mod attach;
 pub mod backoff;
 pub mod bell;
@@ -18,7 +17,7 @@ mod session;
 pub mod source;
 pub mod store;
 
-pub use error::PgError;
+pub use error::{PgError, in_words};
 pub use session::Session;
 
 use std::sync::Arc;
@@ -26,9 +25,10 @@ use std::time::Duration;
 
 use deadpool_postgres::{ClientWrapper, Metrics};
 use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_postgres::config::{Host, SslMode, SslNegotiation, TargetSessionAttrs};
-use tokio_postgres::{Config, NoTls, SimpleQueryMessage};
+use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
 
 use error::Target;
 
@@ -210,9 +210,11 @@ impl Database {
         Ok(Session::pooled(object, false))
     }
 
-    /// The URL's settings for a connection that is opened by hand (the LISTEN connection).
+    /// The settings of a connection that is opened by hand (the LISTEN connection). Pinned like any other: a database
+    /// that is read-only by default would be taken for a standby.
     pub(super) fn config(&self, purpose: &str) -> Config {
-        named(&self.inner.plain, purpose)
+        let inner = &*self.inner;
+        named(inner.pinned.as_ref().unwrap_or(&inner.plain), purpose)
     }
 
     /// Sorts an error of such a connection.
@@ -292,6 +294,24 @@ fn with_pinned_settings(plain: &Config) -> Config {
 }
 
 async fn open(config: &Config, target: &Target, purpose: &str) -> Result<ClientWrapper, PgError> {
+    let (client, driver) = dial(config, target, purpose).await?;
+    Ok(ClientWrapper::new(client, driver))
+}
+
+/// A session for setting things up, with the settings that the role has: a table that a person names is looked up on
+/// their search path. Never pooled, nothing prepared.
+///
+/// # Errors
+///
+/// As [`Database::connect`].
+pub async fn open_unpinned(url: &str, purpose: &str) -> Result<Client, PgError> {
+    let (config, target) = parse(url)?;
+    let (client, _driver) = dial(&config, &target, purpose).await?;
+    Ok(client)
+}
+
+/// Connects, and drives the connection in a task that ends with its client.
+async fn dial(config: &Config, target: &Target, purpose: &str) -> Result<(Client, JoinHandle<()>), PgError> {
     let config = named(config, purpose);
     let (client, connection) = match timeout(CONNECT_WITHIN, config.connect(NoTls)).await {
         Ok(connected) => connected.map_err(|error| target.connect_error(error))?,
@@ -307,7 +327,7 @@ async fn open(config: &Config, target: &Target, purpose: &str) -> Result<ClientW
             );
         }
     });
-    Ok(ClientWrapper::new(client, driver))
+    Ok((client, driver))
 }
 
 /// Poolers answer an option they don't know with `unsupported startup parameter` (PgBouncer, any version) while the

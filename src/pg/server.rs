@@ -35,7 +35,7 @@ pub fn unsupported(version: &str, number: i32, has_citus: bool) -> Option<String
 /// Asks the server what it is and judges it with [`unsupported`].
 pub async fn unsupported_by(client: &Client) -> Result<Option<String>, tokio_postgres::Error> {
     let row = client
-        .query_one(include_str!("../../sql/server.sql"), &[])
+        .query_typed_one(include_str!("../../sql/server.sql"), &[])
         .await?;
     Ok(unsupported(
         row.get("version"),

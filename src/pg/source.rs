@@ -81,10 +81,11 @@ pub struct Listed {
 #[error("{0}")]
 pub struct Broken(pub String);
 
-/// Every registered source, the first attached first, in one statement and so of one snapshot.
+/// Every registered source, the first attached first, in one statement and so of one snapshot. Like all here it prepares
+/// nothing: a pooler may run what follows on another connection.
 pub async fn list(client: &Client) -> Result<Vec<Listed>, tokio_postgres::Error> {
     let rows = client
-        .query(include_str!("../../sql/list_sources.sql"), &[])
+        .query_typed(include_str!("../../sql/list_sources.sql"), &[])
         .await?;
     rows.iter().map(listed).collect()
 }
@@ -92,8 +93,9 @@ pub async fn list(client: &Client) -> Result<Vec<Listed>, tokio_postgres::Error>
 /// The schema check: what makes this source's rows missed, misjudged or late though it can be followed (partitions without
 /// triggers, disabled triggers, a sequence that was altered), one line each; empty if all is well.
 pub async fn check(client: &Client, source: &Source) -> Result<Vec<String>, tokio_postgres::Error> {
+    let statement = include_str!("../../sql/check_source.sql");
     let rows = client
-        .query(include_str!("../../sql/check_source.sql"), &[&source.name])
+        .query_typed(statement, &[(&source.name, Type::TEXT)])
         .await?;
     rows.iter().map(|row| row.try_get("finding")).collect()
 }

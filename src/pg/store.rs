@@ -10,7 +10,7 @@ use crate::event::{Row, RowBody};
 use crate::room::Room;
 
 use super::source::Source;
-use super::{Database, PgError, Session};
+use super::{Database, PgError, Session, flag};
 
 /// Bounds of what one statement brings back.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +26,7 @@ pub struct ReadLimits {
 pub struct Store {
     database: Database,
     source_name: String,
+    relation_oid: u32,
     read: String,
     replay: String,
     nth_newest: String,
@@ -42,6 +43,8 @@ pub struct Header {
     pub never_ring: bool,
     /// The id sequence is the one that the epoch began with.
     pub sequence_is_same: bool,
+    /// The relay's role may see the id sequence's value. If not, the next field means nothing.
+    pub sequence_is_readable: bool,
     /// The id sequence's last value, 0 before its first.
     pub sequence_last: i64,
     pub snapshot_xmin: u64,
@@ -107,6 +110,7 @@ impl Store {
         Self {
             database,
             source_name: source.name.clone(),
+            relation_oid: source.relation_oid,
             read: fill(include_str!("../../sql/read.sql")),
             replay: fill(include_str!("../../sql/replay.sql")),
             nth_newest: fill(include_str!("../../sql/nth_newest.sql")),
@@ -274,6 +278,11 @@ impl Store {
         Ok(())
     }
 
+    /// The lowest transaction id among those who write the table; see [`flag::table_xmin`].
+    pub async fn table_xmin(&self, session: &Session) -> Result<u64, PgError> {
+        flag::table_xmin(session, self.relation_oid).await
+    }
+
     fn byte_limits(&self) -> (i64, i64) {
         (self.limits.event_bytes as i64, self.limits.page_bytes as i64)
     }
@@ -290,6 +299,7 @@ impl Header {
             start_id: row.try_get("start_id")?,
             never_ring: row.try_get("never_ring")?,
             sequence_is_same: registered == current,
+            sequence_is_readable: row.try_get("sequence_is_readable")?,
             sequence_last: row.try_get("sequence_last")?,
             snapshot_xmin: row.try_get::<_, i64>("snapshot_xmin")? as u64,
             next_xid: widen_next_xid(row.try_get("transaction_age")?, xmax as u64),

@@ -15,12 +15,9 @@ use crate::pg::{PgError, Session, flag};
 use super::mode::{Action, Heed, Mode};
 use super::pace::{Pauses, Rates};
 use super::reader::{Outcome, ReadError, Reader};
-use super::{Control, Plan, State, Tail};
+use super::{Control, Plan, State, TABLE_XMIN_INTERVAL, Tail};
 
-/// At most this often the table's locks are looked at, for gaps that linger.
-const TABLE_XMIN_INTERVAL: Duration = Duration::from_millis(100);
-
-/// This often the position is saved, if it changed, and empty rooms are forgotten.
+/// This often the position is saved, if it changed.
 const SAVE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long the last statements may take when the process ends: the flag lowered, the position saved.
@@ -45,6 +42,8 @@ pub(super) struct Follow {
     requests: watch::Receiver<u64>,
     reader: Reader,
     mode: Mode,
+    /// The mode's name in the log's last line about it.
+    logged_mode: &'static str,
     rates: Rates,
     pauses: Pauses,
     next_read: Instant,
@@ -67,6 +66,7 @@ impl Follow {
         } = tail;
         let now = Instant::now();
         let Plan { definition, store } = plan.borrow().clone();
+        let mode = Mode::new(definition.never_ring);
         Self {
             name: definition.name.clone(),
             reader: Reader::new(store, hub.clone()),
@@ -76,7 +76,8 @@ impl Follow {
             plan,
             bell,
             heard: BellState::default(),
-            mode: Mode::new(definition.never_ring),
+            logged_mode: mode.name(),
+            mode,
             rates: Rates::new(pace, now),
             pauses: Pauses::new(&pace),
             next_read: now,
@@ -104,6 +105,7 @@ impl Follow {
         let mut action = self.mode.on_reconnected();
         self.rates.restart_quiet(Instant::now());
         loop {
+            self.log_mode();
             let next = match action {
                 Action::Wait => {
                     tokio::select! {
@@ -123,6 +125,14 @@ impl Follow {
                 Err(ReadError::Gone) => return Ended::Gone,
                 Err(error) => return Ended::Failed(error),
             };
+        }
+    }
+
+    fn log_mode(&mut self) {
+        let now = self.mode.name();
+        let before = std::mem::replace(&mut self.logged_mode, now);
+        if before != now {
+            tracing::debug!(source = %self.name, from = before, to = now, "the bell's mode");
         }
     }
 
@@ -182,6 +192,10 @@ impl Follow {
         let wanted = *self.requests.borrow_and_update();
         self.next_requested = Instant::now() + self.requested_interval;
         let _ = self.heed_bell();
+        // Here, too, and not only while waiting: what the old statements name may be why there is no read to wait after.
+        if self.plan.has_changed().unwrap_or(false) {
+            let _ = self.take_plan();
+        }
         let outcome = self.reader.read(session).await?;
         // A read that a limit cut has not taken all that was committed before it.
         if !outcome.cut {
@@ -204,7 +218,6 @@ impl Follow {
         if outcome.rows > 0 {
             self.rates.fruitful_read(now);
         }
-        let before = self.mode.name();
         let heed = Heed {
             flag: outcome.header.must_ring,
             xmin: outcome.header.snapshot_xmin,
@@ -212,9 +225,6 @@ impl Follow {
             stormy: self.rates.is_stormy(now),
         };
         let action = self.mode.on_read(&heed);
-        if self.mode.name() != before {
-            tracing::debug!(source = %self.name, from = before, to = self.mode.name(), "the bell's mode");
-        }
         let pause = self
             .pauses
             .after_read(self.mode.pace(), outcome.took, outcome.rows > 0);
@@ -222,15 +232,13 @@ impl Follow {
         action
     }
 
-    /// Beside the reads, each at its own interval: the table's locks, the saved position, the hub's empty rooms.
+    /// Beside the reads, each at its own interval: the table's locks and the saved position.
     async fn look_after(&mut self, session: &Session) -> Result<(), ReadError> {
         let now = Instant::now();
         let wanted = self.reader.lingers() || self.mode.wants_table_xmin();
         if wanted && now >= self.next_table_xmin {
             self.next_table_xmin = now + TABLE_XMIN_INTERVAL;
-            let relation = self.plan.borrow().definition.relation_oid;
-            let table_xmin = flag::table_xmin(session, relation).await?;
-            self.reader.note_table_xmin(table_xmin);
+            let table_xmin = self.reader.note_table_xmin(session).await?;
             self.mode.on_table_xmin(table_xmin);
         }
         if self.reader.lingers() {
@@ -239,7 +247,6 @@ impl Follow {
         }
         if now >= self.next_save {
             self.next_save = now + SAVE_INTERVAL;
-            self.hub.sweep(now);
             if let Err(error) = self.reader.save(session).await {
                 if error.is_connection_lost() {
                     return Err(error.into());
@@ -265,9 +272,15 @@ impl Follow {
             (Action::NoteNextXid, Ok(next_xid)) => self.mode.on_noted(next_xid),
             (_, Ok(_)) => self.mode.on_lowered(),
             (_, Err(error)) if error.is_connection_lost() => return Err(error.into()),
-            (_, Err(error)) => {
+            (_, Err(error)) if is_of_the_source(&error) => {
                 tracing::warn!(source = %self.name, %error, "the bell's flag can't be set: polling");
                 self.mode.on_refused()
+            }
+            // A lock, a timeout, a full queue: it goes on polling, and tries again when it is quiet.
+            (_, Err(error)) => {
+                tracing::debug!(source = %self.name, %error, "the bell's flag was not set");
+                self.rates.restart_quiet(Instant::now());
+                self.mode.on_reconnected()
             }
         };
         Ok(if next == Action::Wait { heeded } else { next })
@@ -281,12 +294,12 @@ impl Follow {
         let bell = self.plan.borrow().definition.bell_oid;
         let _ = self.mode.shutdown();
         let farewell = async {
-            self.reader.save(session).await?;
-            flag::lower_flag(session, bell, &self.name).await
+            let lowered = flag::lower_flag(session, bell, &self.name).await;
+            self.reader.save(session).await.and(lowered)
         };
         match tokio::time::timeout(FAREWELL_WITHIN, farewell).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(source = %self.name, %error, "the last position was not saved"),
+            Ok(Err(error)) => tracing::warn!(source = %self.name, %error, "the last words were not taken"),
             Err(_) => tracing::warn!(source = %self.name, "the database did not answer the farewell"),
         }
     }
@@ -303,6 +316,9 @@ impl Follow {
     pub(super) fn note_trouble(&self, error: &ReadError) {
         let state = match error {
             ReadError::Database(error) if is_of_the_source(error) => State::Broken {
+                reason: error.to_string(),
+            },
+            ReadError::SequenceHidden => State::Broken {
                 reason: error.to_string(),
             },
             error => State::Away {

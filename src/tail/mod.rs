@@ -11,10 +11,11 @@ mod control;
 mod follow;
 pub mod mode;
 pub mod pace;
-mod reader;
+pub mod reader;
 pub mod seen;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -31,6 +32,9 @@ use pace::PaceOptions;
 
 pub use control::{Control, NotFollowing, State};
 pub use reader::ReadError;
+
+/// At most this often the table's locks are looked at, for gaps that linger.
+const TABLE_XMIN_INTERVAL: Duration = Duration::from_millis(100);
 
 /// What is followed: a definition with the statements made of it. Replaced as a whole when the definition changes.
 #[derive(Clone)]

@@ -10,6 +10,7 @@ use crate::hub::Hub;
 use crate::pg::store::{Header, Read, SavedPosition, Store};
 use crate::pg::{PgError, Session};
 
+use super::TABLE_XMIN_INTERVAL;
 use super::seen::{Look, Seen};
 
 /// Rows of one read while it follows: an upper bound of what is encoded at once.
@@ -26,6 +27,9 @@ pub enum ReadError {
     /// On a standby, what decides that a transaction is over is not known: the read is thrown away.
     #[error("the database is a standby; rows can be followed on the primary only")]
     InRecovery,
+    /// PostgreSQL 17 and later hide a sequence's value instead of refusing it: nothing can be told from such a read.
+    #[error("the relay's role may not read the id sequence: grant select on it")]
+    SequenceHidden,
     /// The source is no longer registered.
     #[error("the source was detached")]
     Gone,
@@ -46,6 +50,8 @@ pub struct Reader {
     store: Arc<Store>,
     hub: Arc<Hub>,
     place: Option<Place>,
+    /// How far a catching up came that failed.
+    partial: Option<Place>,
     saved: Option<(i64, SavedPosition)>,
 }
 
@@ -81,6 +87,7 @@ impl Reader {
             store,
             hub,
             place: None,
+            partial: None,
             saved: None,
         }
     }
@@ -95,11 +102,16 @@ impl Reader {
         self.place.as_ref().is_some_and(|place| place.seen.lingers())
     }
 
-    /// Takes the table's own xmin; see [`Seen::note_table_xmin`].
-    pub fn note_table_xmin(&mut self, table_xmin: u64) {
+    /// Looks up the table's own xmin, takes it for the next read ([`Seen::note_table_xmin`]) and returns it.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn note_table_xmin(&mut self, session: &Session) -> Result<u64, PgError> {
+        let table_xmin = self.store.table_xmin(session).await?;
         if let Some(place) = &mut self.place {
             place.seen.note_table_xmin(table_xmin);
         }
+        Ok(table_xmin)
     }
 
     /// Reads what became visible since the last read, and publishes it.
@@ -148,8 +160,9 @@ impl Reader {
         let look = look(&header, &ids, cut);
         self.hub.publish(|publication| {
             let mut rows = rows.iter();
-            place.seen.absorb(&look, &ids, |_, open| {
-                if let Some(row) = rows.next() {
+            place.seen.absorb(&look, &ids, |id, open| {
+                // By id, not by place: of rows with the same id only the first is taken.
+                if let Some(row) = rows.find(|row| row.id == id) {
                     publication.deliver(row, open);
                 }
             });
@@ -206,11 +219,22 @@ impl Reader {
         header: Header,
         open: OpenSet,
     ) -> Result<Place, ReadError> {
-        let mut place = Place::new(header.epoch, &open);
+        let mut place = match self.partial.take() {
+            Some(partial) if partial.epoch == header.epoch => partial,
+            _ => Place::new(header.epoch, &open),
+        };
+        let mut next_look = Instant::now() + TABLE_XMIN_INTERVAL;
         loop {
-            let read = self
+            let fetched = self
                 .fetch(session, &place.seen.open(), CATCH_UP_ROWS, false)
-                .await?;
+                .await;
+            let read = match fetched {
+                Ok(read) => read,
+                Err(error) => {
+                    self.partial = Some(place);
+                    return Err(error);
+                }
+            };
             if read.header.epoch != place.epoch {
                 place = Place::new(read.header.epoch, &OpenSet::above(read.header.start_id));
                 continue;
@@ -222,6 +246,11 @@ impl Reader {
             place.note_drawn(read.header.sequence_last);
             if !read.cut {
                 return Ok(place);
+            }
+            // A foreign transaction would otherwise let the gaps pile up, and every read walks all of them.
+            if place.seen.lingers() && Instant::now() >= next_look {
+                next_look = Instant::now() + TABLE_XMIN_INTERVAL;
+                place.seen.note_table_xmin(self.store.table_xmin(session).await?);
             }
         }
     }
@@ -240,6 +269,9 @@ impl Reader {
             .ok_or(ReadError::Gone)?;
         if read.header.in_recovery {
             return Err(ReadError::InRecovery);
+        }
+        if !read.header.sequence_is_readable {
+            return Err(ReadError::SequenceHidden);
         }
         Ok(read)
     }

@@ -8,7 +8,7 @@ mod refused_columns;
 mod schema;
 mod tables;
 
-use rowcast::pg::admin::in_words;
+use rowcast::pg::in_words;
 use rowcast::pg::source::{Listed, Source, check, list};
 use tokio::sync::mpsc;
 use tokio_postgres::{AsyncMessage, Client, NoTls};

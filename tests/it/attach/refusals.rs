@@ -1,6 +1,6 @@
 //! What attach refuses: each with the reason and the remedy.
 
-use rowcast::pg::admin::in_words;
+use rowcast::pg::in_words;
 
 use super::{attach, attached, role};
 use crate::support::{TestDatabase, connect, database, empty_database};

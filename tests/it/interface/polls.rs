@@ -1,6 +1,8 @@
 //! JSON answers: plain polls, long polls, `limit` and `more`, scrolling back.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::support::{scene, within};
 
@@ -162,7 +164,7 @@ async fn a_long_poll_answers_as_soon_as_there_is_an_event() {
     assert_eq!(answer.ids(), [id]);
     assert_eq!(answer.json()["more"], false);
     assert_eq!(within(fresh).await.unwrap().ids(), [id]);
-    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
 }
 
 #[tokio::test]
@@ -174,7 +176,7 @@ async fn a_long_poll_answers_at_once_with_what_was_missed() {
         relay.client.get(&format!("{PATH}?wait=60&after=1")).await.ids(),
         [2, 3]
     );
-    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
 }
 
 #[tokio::test]
@@ -190,7 +192,7 @@ async fn a_long_poll_without_an_event_ends_with_an_empty_list_and_a_cursor_that_
         "{:?}",
         began.elapsed()
     );
-    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
     assert_eq!(
         answer.body,
         format!("{{\"events\":[],\"cursor\":\"{epoch}.3\",\"more\":false}}")

@@ -89,7 +89,7 @@ async fn a_quiet_stream_has_heartbeats() {
     let (db, relay) = scene(&["--heartbeat", "100ms"]).await;
     let mut stream = relay.client.stream(PATH).await;
     stream.ready().await;
-    let began = std::time::Instant::now();
+    let began = tokio::time::Instant::now();
     for _ in 0..3 {
         let block = stream.next_raw().await.unwrap();
         assert!(block.starts_with(':') && block.ends_with("\n\n"), "{block:?}");

@@ -21,11 +21,12 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// `rowcast serve` on `database_url` and a free port; returns when it listens.
-    ///
-    /// `arguments` come last, so they win over this function's own.
+    /// `rowcast serve` on `database_url` and a free port, unless `arguments` have a `--listen`; returns when it listens.
     pub async fn serve(database_url: &str, arguments: &[&str]) -> Self {
-        let mut all = vec!["serve", "--database-url", database_url, "--listen", "127.0.0.1:0"];
+        let mut all = vec!["serve", "--database-url", database_url];
+        if !arguments.contains(&"--listen") {
+            all.extend(["--listen", "127.0.0.1:0"]);
+        }
         all.extend(arguments);
         let mut relay = Self::start(&all);
         relay.wait_until_listening().await;
