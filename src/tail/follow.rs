@@ -33,6 +33,8 @@ pub(super) enum Ended {
 /// What a tail knows that outlives a connection.
 pub(super) struct Follow {
     name: String,
+    /// What the events in the rings were rendered with.
+    columns: Vec<String>,
     hub: Arc<Hub>,
     control: Arc<Control>,
     plan: watch::Receiver<Plan>,
@@ -69,6 +71,7 @@ impl Follow {
         let mode = Mode::new(definition.never_ring);
         Self {
             name: definition.name.clone(),
+            columns: definition.columns.clone(),
             reader: Reader::new(store, hub.clone()),
             requests: control.requests(),
             hub,
@@ -99,9 +102,6 @@ impl Follow {
         backoff: &mut Backoff,
         shutdown: &CancellationToken,
     ) -> Ended {
-        if self.plan.has_changed().unwrap_or(false) {
-            let _ = self.take_plan();
-        }
         let mut action = self.mode.on_reconnected();
         self.rates.restart_quiet(Instant::now());
         loop {
@@ -179,8 +179,11 @@ impl Follow {
     fn take_plan(&mut self) -> Action {
         let Plan { definition, store } = self.plan.borrow_and_update().clone();
         self.reader.use_store(store);
-        // They may hold columns that are no longer sent.
-        self.hub.forget_events();
+        if self.columns != definition.columns {
+            self.columns.clone_from(&definition.columns);
+            // The rings may hold columns that are no longer sent.
+            self.hub.forget_events();
+        }
         // Whatever the mode makes of it, the new statements are tried at once.
         let _ = self.mode.set_never_ring(definition.never_ring);
         Action::Read

@@ -68,6 +68,11 @@ async fn a_listed_origin_may_read_and_others_may_not() {
             (406, Some(origin))
         );
     }
+}
+
+#[tokio::test]
+async fn an_origin_that_is_not_listed_exactly_is_told_nothing() {
+    let (_db, relay) = scene(&["--allow-origin", LISTED]).await;
     for origin in [
         "https://app.example.org.evil.example",
         "http://app.example.org",
