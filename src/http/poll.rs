@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::error::{ApiError, ErrorCode};
 use crate::cursor::Cursor;
-use crate::feed::{Batch, Feed, ResetCode, Step, Subscription};
+use crate::feed::{Batch, Feed, FeedError, ResetCode, Step, Subscription};
 use crate::relay::{LiveSource, Older};
 use crate::room::Room;
 use crate::shutdown::Drain;
