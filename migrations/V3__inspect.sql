@@ -39,6 +39,27 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     from pg_sequence s where s.seqrelid = id_sequence
 $$;
 
+-- A unique index that makes an id name one row: valid, total, checked at once, over the id alone. On a partitioned table,
+-- where PostgreSQL wants the partition key in it, the id and then columns of that key may be all there is. The columns
+-- beside the id, empty if it stands alone; null if there is no such index.
+create function rowcast.unique_beside(relation regclass, id_column text) returns text[]
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    with key_column as (
+        select a.attname from rowcast.members(relation) m
+        join pg_partitioned_table p on p.partrelid = m, unnest(p.partattrs::smallint[]) n, pg_attribute a
+        where a.attrelid = m and a.attnum = n
+    )
+    select beside from (
+        select array(select a.attname::text from unnest(i.indkey::smallint[]) with ordinality k (attnum, nr)
+                     left join pg_attribute a on a.attrelid = relation and a.attnum = k.attnum
+                     where k.nr between 2 and i.indnkeyatts order by k.nr) as beside
+        from pg_index i join pg_attribute a on a.attrelid = relation and a.attnum = i.indkey[0] and a.attname = id_column
+        where i.indrelid = relation and i.indisunique and i.indimmediate and i.indisvalid and i.indpred is null
+    ) found
+    where beside = '{}' or array_position(beside, null) is null and beside <@ array(select attname::text from key_column)
+    order by cardinality(beside) limit 1
+$$;
+
 -- Why rows of a table would go unseen or be judged wrongly, as (problem, remedy); no row if all is well.
 create function rowcast.table_faults(relation regclass, id_column text) returns table (problem text, remedy text)
 language sql stable set search_path = pg_catalog, pg_temp as $$
@@ -76,6 +97,14 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     select format('row security on %s applies to role %I, which would silently miss rows', relation, current_user),
            format('Run Rowcast as the table''s owner, or: alter role %I bypassrls;', current_user)
     where row_security_active(relation)
+    union all
+    select format('no unique index on %I of %s: of two rows with one id, one would be lost', id_column, relation),
+           case c.relkind when 'p'
+               then format('create unique index on %s (%I, …); -- after it the partition key''s other columns, no others',
+                           relation, id_column)
+               else format('create unique index concurrently on %s (%I); -- neither partial nor deferrable',
+                           relation, id_column) end
+    from pg_class c where c.oid = relation and rowcast.unique_beside(relation, id_column) is null
 $$;
 
 -- The triggers that a source should have and those of its names that it has, with what would make the two equal.
@@ -113,16 +142,18 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     from wanted w left join pg_trigger t on t.tgrelid = w.m and t.tgname = w.name
 $$;
 
--- The sessions that keep attach or detach from locking a table, in words, longest transaction first. A forgotten
--- prepared transaction holds its locks without a process and is named by its gid.
+-- The sessions that keep attach or detach from locking a table (or, null, the registry), in words, longest transaction
+-- first. A forgotten prepared transaction holds its locks without a process and is named by its gid.
 create function rowcast.blockers(relation regclass, mode text) returns setof text
 language sql volatile set search_path = pg_catalog, pg_temp as $$
     with held as (
         select distinct l.pid, l.virtualtransaction from pg_locks l
-        where l.locktype = 'relation' and l.granted and l.relation in (select rowcast.members($1))
-          and l.database = (select oid from pg_database where datname = current_database())
+        where l.granted and l.database = (select oid from pg_database where datname = current_database())
           and l.pid is distinct from pg_backend_pid()
-          and ($2 = 'access exclusive' or l.mode not in ('AccessShareLock', 'RowShareLock'))
+          and case when $1 is null
+              then l.locktype = 'advisory' and l.classid = 'rowcast.sources'::regclass and l.objid = 0 and l.objsubid = 2
+              else l.locktype = 'relation' and l.relation in (select rowcast.members($1))
+                   and ($2 = 'access exclusive' or l.mode not in ('AccessShareLock', 'RowShareLock')) end
     )
     select case when x.gid is not null
         then format('prepared transaction %L of role %s, %s old (commit prepared or rollback prepared ends it)',

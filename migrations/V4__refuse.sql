@@ -51,8 +51,8 @@ begin
         select inhparent::regclass into parent from pg_inherits where inhrelid = relation;
         perform rowcast.refuse('wrong_object_type', format('%s is a partition of %s', relation, parent),
             format('Inserts into the whole table would go unseen: attach %s.', parent));
-    elsif exists (select from rowcast.members(relation) m where not has_table_privilege(m, 'trigger'))
-          or not has_table_privilege(relation, 'update, delete, truncate') then
+    elsif exists (select from rowcast.members(relation) m
+                  where not has_table_privilege(m, 'trigger') or not has_table_privilege(m, 'update, delete, truncate')) then
         perform rowcast.refuse('insufficient_privilege', format('role %I may not make triggers on %s', current_user, relation),
             format('Attach as its owner, role %I, or: grant trigger, update on %s (and its partitions) to %I;',
                    c.relowner::regrole::text, relation, current_user));
@@ -62,6 +62,20 @@ begin
             format('Attach as role %s, or: grant create on schema rowcast to %I; '
                    'grant select, insert, update, delete on rowcast.sources, rowcast.positions to %2$I;',
                    (select nspowner::regrole from pg_namespace where nspname = 'rowcast'), current_user));
+    end if;
+end
+$$;
+
+-- Dropping a trigger: PostgreSQL lets the table's owner alone do that, also where another role could make it.
+create function rowcast.refuse_drop(relation regclass) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    owner oid := (select relowner from pg_class where oid = relation);
+begin
+    if not pg_has_role(owner, 'usage') then
+        perform rowcast.refuse('insufficient_privilege',
+            format('role %I may not drop the triggers of %s, which is not its own', current_user, relation),
+            format('Do it as the table''s owner, role %s, or: grant %1$s to %I;', owner::regrole, current_user));
     end if;
 end
 $$;

@@ -47,6 +47,8 @@ select f.name, f.ordinal, f.epoch, f.start_id, f.sequence_filenode, f.never_ring
             pg_catalog.format('role %I may not read its sequence: grant select on sequence %s to %1$I;', current_user, f.id_sequence)
         when not pg_catalog.has_sequence_privilege(f.bell, 'update') then
             pg_catalog.format('role %I may not set its bell: grant update on sequence %s to %1$I;', current_user, f.bell)
+        when not pg_catalog.has_sequence_privilege(f.bell, 'select, usage') then
+            pg_catalog.format('role %I may not look at its bell: grant select on sequence %s to public;', current_user, f.bell)
         when pg_catalog.row_security_active(f.table_oid) then
             pg_catalog.format('row security applies to role %I, which would miss rows', current_user)
     end as broken

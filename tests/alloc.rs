@@ -25,6 +25,7 @@ use rowcast::pg::store::ReadLimits;
 use rowcast::relay::{LiveSource, Relay, SourceLimits};
 use rowcast::room::{Room, RoomType};
 use rowcast::shutdown::Drain;
+use rowcast::tail::State;
 use tower::ServiceExt;
 
 const SUBSCRIBERS: usize = 1_000;
@@ -119,6 +120,9 @@ fn source() -> Arc<LiveSource> {
     let database = Database::unconnected("postgres://nobody@127.0.0.1:1/none").unwrap();
     let source = LiveSource::new(database, definition, limits);
     source.hub().restart(7, OpenSet::above(0));
+    // There is no tail: nobody is to wait for its next read.
+    let reason = "a test".into();
+    source.control().set_state(State::Away { reason });
     source
 }
 

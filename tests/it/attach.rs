@@ -5,8 +5,11 @@ mod inserts;
 mod locks;
 mod refusals;
 mod refused_columns;
+mod rights;
 mod schema;
 mod tables;
+mod unique;
+mod waits;
 
 use rowcast::pg::in_words;
 use rowcast::pg::source::{Listed, Source, check, list};

@@ -12,7 +12,7 @@ pub async fn refused(setup: &str, arguments: &str, state: &str, words: &[&str]) 
     refused_in(&db, arguments, state, words).await;
 }
 
-async fn refused_in(client: &tokio_postgres::Client, arguments: &str, state: &str, words: &[&str]) {
+pub async fn refused_in(client: &tokio_postgres::Client, arguments: &str, state: &str, words: &[&str]) {
     let error = attach(client, arguments).await.expect_err("attach is refused");
     let said = in_words(&error);
     assert_eq!(error.code().map(|code| code.code()), Some(state), "{said}");

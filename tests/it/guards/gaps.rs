@@ -36,7 +36,7 @@ async fn an_insert_held_between(into: &str) {
     let db = quiet().await;
     run(
         &db.client,
-        "create table parted (id bigserial, room_id int, body text, primary key (room_id, id))
+        "create table parted (id bigserial, room_id int, body text, primary key (id, room_id))
             partition by list (room_id);
          create table part partition of parted for values in (1)",
     )

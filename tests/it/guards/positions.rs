@@ -10,7 +10,7 @@ async fn saved(tail: &mut Follower) {
     tail.reader.save(&tail.session).await.expect("save");
 }
 
-/// Fails when a start takes the highest id for its position instead of what was saved.
+/// Fails when a start takes the saved position's highest id for all of it, or its gaps for dead.
 #[tokio::test]
 async fn a_row_in_flight_across_a_crash_is_delivered_by_the_next_tail() {
     let db = with_messages().await;
@@ -37,7 +37,7 @@ async fn a_row_in_flight_across_a_crash_is_delivered_by_the_next_tail() {
 
 /// However old a position is, it is true: gaps are looked for above it, and its own are judged anew.
 ///
-/// Fails when gaps of a saved position are taken for dead, or keep no bound.
+/// Fails when gaps found at the start get no bound, and so never die.
 #[tokio::test]
 async fn an_old_position_serves_as_well() {
     let db = with_messages().await;
@@ -67,8 +67,6 @@ async fn an_old_position_serves_as_well() {
     assert_eq!(tail.open(), OpenSet::above(102), "what was rolled back is closed");
 }
 
-/// Another relay's position may be older than one's own: it replaces it, and loses nothing.
-///
 /// Fails when a position is saved abridged (to a cursor's 512 ranges, which joins gaps).
 #[tokio::test]
 async fn thousands_of_gaps_are_saved_unabridged() {

@@ -1,20 +1,5 @@
 -- attach, detach and uninstall.
 
--- Locks a table with its partitions, waiting one second at most: a waiting DDL makes every later insert wait behind it.
--- An error names the sessions that hold it. The lock on the table comes before any on the registry's rows, as in a TRUNCATE.
-create function rowcast.lock_table(relation regclass, mode text) returns void
-language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '1s' as $$
-begin
-    execute format('lock table %s in %s mode', relation, mode);
-exception when lock_not_available then
-    raise exception using errcode = 'lock_not_available',
-        message = format('table %s is in use and was not locked within a second', relation),
-        detail = coalesce((select string_agg(b, '; ') from rowcast.blockers(relation, mode) b),
-                          'who held it has let go by now'),
-        hint = 'Nothing was changed. Try again when these transactions are over.';
-end
-$$;
-
 -- pg_dump by the application's own role reads schema rowcast too and fails without these. Definer's rights: whoever may
 -- attach need not own the schema. It gives away no more than the names of tables and columns.
 create function rowcast.grant_to_owner(relation regclass) returns void
@@ -55,6 +40,26 @@ begin
 end
 $$;
 
+-- Drops the bells that belong to no source. Whoever inserted holds his bell's lock up to the end of his transaction, even
+-- if a savepoint gave the table's lock back; such a bell stays for the next call rather than keep a table locked. Definer's
+-- rights: the table's owner detaches, and the bell may belong to whoever attached.
+create function rowcast.drop_unused_bells() returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp set lock_timeout = '20ms' as $$
+declare
+    bell regclass;
+begin
+    for bell in select c.oid from pg_class c
+            where c.relnamespace = 'rowcast'::regnamespace and c.relkind = 'S' and left(c.relname, 5) = 'bell_'
+              and not exists (select from rowcast.sources s where s.bell = c.oid) loop
+        begin
+            execute format('drop sequence %s', bell);
+        exception when lock_not_available or insufficient_privilege or dependent_objects_still_exist then
+            null;
+        end;
+    end loop;
+end
+$$;
+
 -- Makes the triggers of a source what they should be and says what it did. The caller holds the lock.
 create function rowcast.install_triggers(relation regclass, source text, bell regclass, never_ring boolean) returns text[]
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -76,7 +81,7 @@ begin
 end
 $$;
 
--- What works but will hurt: no index for a room's rows, none for the ids, an unlogged table.
+-- What works but will hurt: no index for a room's rows, ids that are unique in each partition only, an unlogged table.
 create function rowcast.attach_warnings(relation regclass, id_column text, room text) returns text[]
 language sql stable set search_path = pg_catalog, pg_temp as $$
     with index as (
@@ -91,15 +96,17 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
         case when not exists (select from index where first = room and second = id_column) then
             format('no index on (%I, %I): replays of a room will scan the table. Make one: %s on %s (%1$I, %2$I);',
                    room, id_column, make, relation) end,
-        case when not exists (select from index where first = id_column) then
-            format('no index on (%I): every read will scan the table. Make one: %s on %s (%1$I);', id_column, make, relation) end,
+        (select format('%I is unique only together with (%s), the partition key: of rows in several partitions with one id, '
+                       'one would be lost. Ids that the sequence draws are never the same', id_column, array_to_string(b, ', '))
+         from rowcast.unique_beside(relation, id_column) b where cardinality(b) > 0),
         (select format('%s is unlogged: a crash of the server empties it, and its subscribers begin anew', relation)
          from pg_class where oid = relation and relpersistence = 'u')], null)
     from maker
 $$;
 
 -- Writes the registry's row, bell and triggers under the table's lock; returns what it changed, in words. That lock is
--- the proof that no insert is in flight, so every id up to the sequence's last value is closed: start_id.
+-- the proof that no insert is in flight, so every id up to the sequence's last value is closed: start_id. Where a trigger
+-- must go, it is the lock that dropping one takes: to ask for more while writers wait would make them wait for readers.
 create function rowcast.attach_locked(
     tbl regclass, id_col text, room_col text, cols text[], src text, never boolean) returns text[]
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -109,13 +116,21 @@ declare
     bell_seq regclass;
     flag int := case when never then 0 else 1 end;
     changes text[] := '{}';
+    deadline timestamptz := rowcast.deadline();
+    mode text := 'share row exclusive';
 begin
-    perform rowcast.lock_table(tbl, 'share row exclusive');
-    perform pg_advisory_xact_lock('rowcast.sources'::regclass::int, 0);
+    perform rowcast.lock_registry(deadline);
     perform rowcast.source_name_of(tbl, src);
+    select * into old from rowcast.sources s where s.name = src;
+    if exists (select from rowcast.triggers(tbl, src, old.bell, never) t where t.state in ('wrong', 'surplus')) then
+        perform rowcast.refuse_drop(m) from rowcast.members(tbl) m;
+        mode := 'access exclusive';
+    end if;
+    perform rowcast.drop_unused_bells();
+    perform rowcast.lock_table(tbl, mode, deadline);
+    perform rowcast.wait_until(deadline);
     id_seq := rowcast.sequence_of(tbl, id_col);
     bell_seq := rowcast.make_bell(src);
-    select * into old from rowcast.sources s where s.name = src;
     if (old.relation, old.id_column, old.room_column, old.id_sequence) is distinct from (tbl, id_col, room_col, id_seq) then
         insert into rowcast.sources (name, relation, id_column, room_column, columns, id_sequence, sequence_filenode, bell,
                                      never_ring, epoch, start_id)
@@ -136,7 +151,7 @@ begin
             || case when old.never_ring <> never then array[format('source %s %s', src,
                     case when never then 'never rings' else 'rings' end)] else '{}' end;
     end if;
-    if pg_sequence_last_value(bell_seq) is null or never or old.never_ring <> never then
+    if old.name is null or pg_sequence_last_value(bell_seq) is null or never or old.never_ring <> never then
         perform setval(bell_seq, flag);
     end if;
     changes := changes || rowcast.install_triggers(tbl, src, bell_seq, never);
@@ -158,6 +173,7 @@ declare
     src text;
     never boolean;
     changes text[] := '{}';
+    own_timeout text := current_setting('lock_timeout');
 begin
     perform rowcast.refuse_server();
     perform rowcast.refuse_table(tbl);
@@ -182,20 +198,33 @@ begin
         changes := rowcast.attach_locked(tbl, id_col, room_col, cols, src, never);
     end if;
     perform rowcast.grant_to_owner(tbl);
+    perform set_config('lock_timeout', own_timeout, true);
     return jsonb_build_object('source', src, 'changes', changes,
         'state', case when old.name is null then 'attached' when changes = '{}' then 'unchanged' else 'changed' end,
         'warnings', rowcast.attach_warnings(tbl, id_col, room_col));
 end
 $$;
 
--- The table as it is written in SQL, found on the caller's search_path; refuses one that is not there.
+-- The table as it is written in SQL, found on the caller's search_path; refuses one that is not there or out of reach.
 create function rowcast.table_named(relation text) returns regclass language plpgsql as $$
 declare
-    answer pg_catalog.regclass := pg_catalog.to_regclass(relation);
+    answer pg_catalog.regclass;
+    parts text[];
 begin
+    begin
+        answer := pg_catalog.to_regclass(relation);
+    exception when insufficient_privilege then
+        parts := pg_catalog.parse_ident(relation);
+        perform rowcast.refuse('insufficient_privilege',
+            pg_catalog.format('role %I may not use schema %I of table %s', current_user,
+                              parts[pg_catalog.cardinality(parts) operator(pg_catalog.-) 1], relation),
+            pg_catalog.format('grant usage on schema %I to %I;',
+                              parts[pg_catalog.cardinality(parts) operator(pg_catalog.-) 1], current_user));
+    end;
     if answer is null then
         perform rowcast.refuse('undefined_table', pg_catalog.format('there is no table %s', relation),
-            'Write it as in SQL: public.messages, "Odd"."My Table".');
+            'Write it as in SQL: public.messages, "Odd"."My Table". Without a schema it is looked for on the search_path, '
+            'in the schemas that the role may use.');
     end if;
     return answer;
 end
@@ -221,28 +250,40 @@ begin
 end
 $$;
 
--- Drops a source's triggers wherever they are (a partition may have become a table of its own), its bell and its row.
+-- Drops a source's triggers wherever they are (a partition may have become a table of its own), its row and its bell.
 create function rowcast.detach(source text) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     old rowcast.sources;
-    t record;
+    tables regclass[];
+    tbl regclass;
+    own_timeout text := current_setting('lock_timeout');
+    deadline timestamptz := rowcast.deadline();
 begin
+    if not has_table_privilege('rowcast.sources', 'delete') then
+        perform rowcast.refuse('insufficient_privilege', format('role %I may not write the registry of Rowcast', current_user),
+            format('Detach as role %s, or: grant select, delete on rowcast.sources to %I;',
+                   (select nspowner::regrole from pg_namespace where nspname = 'rowcast'), current_user));
+    end if;
+    perform rowcast.lock_registry(deadline);
     select * into old from rowcast.sources s where s.name = detach.source;
     if old.name is null then
         perform rowcast.refuse('undefined_object', format('there is no source %s', source), coalesce(
             'There are: ' || (select string_agg(s.name, ', ' order by s.ordinal) from rowcast.sources s), 'None is attached.'));
     end if;
-    for t in select distinct g.tgrelid::regclass as tbl, g.tgrelid <> old.relation as other from pg_trigger g
-            where g.tgname in ('rowcast_xid_' || source, 'rowcast_bell_' || source, 'rowcast_truncate_' || source)
-              and g.tgfoid in (select p.oid from pg_proc p where p.pronamespace = 'rowcast'::regnamespace)
-            order by other loop
-        perform rowcast.lock_table(t.tbl, 'access exclusive');
-        perform rowcast.drop_triggers(t.tbl, source);
+    select coalesce(array_agg(t.tbl order by t.tbl <> old.relation, t.tbl), '{}') into tables from (
+        select distinct g.tgrelid::regclass as tbl from pg_trigger g
+        where g.tgname in ('rowcast_xid_' || source, 'rowcast_bell_' || source, 'rowcast_truncate_' || source)
+          and g.tgfoid in (select p.oid from pg_proc p where p.pronamespace = 'rowcast'::regnamespace)) t;
+    perform rowcast.refuse_drop(t) from unnest(tables) t;
+    foreach tbl in array tables loop
+        perform rowcast.lock_table(tbl, 'access exclusive', deadline);
     end loop;
-    perform pg_advisory_xact_lock('rowcast.sources'::regclass::int, 0);
+    perform rowcast.drop_triggers(t, source) from unnest(tables) t;
+    perform rowcast.wait_until(deadline);
     delete from rowcast.sources s where s.name = detach.source;
-    execute format('drop sequence if exists rowcast.%I', 'bell_' || source);
+    perform rowcast.drop_unused_bells();
+    perform set_config('lock_timeout', own_timeout, true);
     perform pg_notify('rowcast', 'sources:');
 end
 $$;
@@ -262,18 +303,38 @@ begin
 end
 $$;
 
--- Removes all of Rowcast: locks each table that has triggers of ours, in the order of their oids, drops them, then the schema.
+-- Removes all of Rowcast: locks each table that has triggers of ours, in the order of their oids, drops them, then the
+-- schema. The registry's tables come first here, in the order in which a relay's read locks them and the table it reads;
+-- a TRUNCATE, which goes the other way, is not the one that gives up, since we do before PostgreSQL looks for deadlocks.
 create function rowcast.uninstall() returns void
 language plpgsql set search_path = pg_catalog, pg_temp set client_min_messages = warning as $$
 declare
+    tables regclass[] := array(select distinct g.tgrelid from pg_trigger g join pg_proc p on p.oid = g.tgfoid
+                               where p.pronamespace = 'rowcast'::regnamespace order by g.tgrelid);
     tbl regclass;
+    owner name := (select r.rolname from pg_namespace n join pg_roles r on r.oid = n.nspowner where n.nspname = 'rowcast');
+    own_timeout text := current_setting('lock_timeout');
+    deadline timestamptz := rowcast.deadline();
 begin
-    for tbl in select distinct g.tgrelid from pg_trigger g join pg_proc p on p.oid = g.tgfoid
-            where p.pronamespace = 'rowcast'::regnamespace order by g.tgrelid loop
-        perform rowcast.lock_table(tbl, 'access exclusive');
-        perform rowcast.drop_triggers(tbl, null);
+    if not pg_has_role(owner, 'usage') then
+        perform rowcast.refuse('insufficient_privilege', format('role %I may not drop schema rowcast', current_user),
+            format('Do it as its owner, role %I.', owner));
+    end if;
+    perform rowcast.refuse_drop(t) from unnest(tables) t;
+    perform rowcast.lock_registry(deadline);
+    foreach tbl in array array['rowcast.sources', 'rowcast.positions']::regclass[] || tables loop
+        perform rowcast.lock_table(tbl, 'access exclusive', deadline);
     end loop;
+    perform rowcast.drop_triggers(t, null) from unnest(tables) t;
+    perform rowcast.wait_until(deadline);
     perform pg_notify('rowcast', 'sources:');
-    drop schema rowcast cascade;
+    begin
+        drop schema rowcast cascade;
+    exception when lock_not_available then
+        perform rowcast.blocked('schema rowcast is in use', array(
+            select distinct b from pg_class c, rowcast.blockers(c.oid, 'access exclusive') b
+            where c.relnamespace = 'rowcast'::regnamespace and c.relkind in ('r', 'S')));
+    end;
+    perform set_config('lock_timeout', own_timeout, true);
 end
 $$;
