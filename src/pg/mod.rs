@@ -7,6 +7,7 @@
 pub mod attach;
 pub mod backoff;
 pub mod bell;
+mod dial;
 mod error;
 pub mod flag;
 pub mod migrate;
@@ -16,7 +17,9 @@ pub mod server;
 mod session;
 pub mod source;
 pub mod store;
+mod template;
 
+pub use dial::open_unpinned;
 pub use error::{PgError, in_words};
 pub use session::Session;
 
@@ -25,15 +28,11 @@ use std::time::Duration;
 
 use deadpool_postgres::{ClientWrapper, Metrics};
 use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
-use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use tokio_postgres::config::{Host, SslMode, SslNegotiation, TargetSessionAttrs};
-use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
+use tokio_postgres::{Config, NoTls};
 
+use dial::{CONNECT_WITHIN, honours_options, named, open, parse, refuses_options, with_pinned_settings};
 use error::Target;
-
-/// How long opening a session may take in all: a stopped server's kernel still takes connections, nobody answers.
-const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
 /// A pooled connection that lay idle for longer is asked whether it is alive before it is handed out.
 const TRUSTED_IDLE: Duration = Duration::from_secs(1);
@@ -221,156 +220,6 @@ impl Database {
     pub(super) fn connect_error(&self, error: tokio_postgres::Error) -> PgError {
         self.inner.target.connect_error(error)
     }
-}
-
-/// The URL as a configuration with our manners, and its words for messages.
-fn parse(url: &str) -> Result<(Config, Target), PgError> {
-    // tokio-postgres takes these for malformed values; say what is the matter instead.
-    if url.contains("sslmode=verify-") || url.contains("sslrootcert") {
-        return Err(PgError::TlsUnsupported);
-    }
-    let mut config: Config = url.parse().map_err(|error| PgError::MalformedUrl {
-        reason: error::describe(&error),
-    })?;
-    if config.get_ssl_mode() == SslMode::Require || config.get_ssl_negotiation() == SslNegotiation::Direct {
-        return Err(PgError::TlsUnsupported);
-    }
-    if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
-        let reason = "it names no host (for a socket: postgres:///NAME?host=/var/run/postgresql)".to_owned();
-        return Err(PgError::MalformedUrl { reason });
-    }
-    let target = target(&config);
-    // Keepalives 10/3/3 and 12 s for unacknowledged data find a half-open connection in about 10 s (measured; the
-    // default is over 75 s).
-    config
-        .keepalives(true)
-        .keepalives_idle(Duration::from_secs(10))
-        .keepalives_interval(Duration::from_secs(3))
-        .keepalives_retries(3)
-        .tcp_user_timeout(Duration::from_secs(12))
-        .target_session_attrs(TargetSessionAttrs::ReadWrite);
-    if config.get_connect_timeout().is_none() {
-        config.connect_timeout(Duration::from_secs(5));
-    }
-    Ok((config, target))
-}
-
-fn target(config: &Config) -> Target {
-    let ports = config.get_ports();
-    let port = |at: usize| ports.get(at).or(ports.first()).copied().unwrap_or(5432);
-    let server = |(at, host): (usize, &Host)| match host {
-        // An unescaped @ in a password would leave its tail in the host.
-        Host::Tcp(host) => format!("{}:{}", host.rsplit('@').next().unwrap_or_default(), port(at)),
-        Host::Unix(directory) => format!("{}/.s.PGSQL.{}", directory.display(), port(at)),
-    };
-    let mut servers: Vec<String> = config.get_hosts().iter().enumerate().map(server).collect();
-    if servers.is_empty() {
-        let address = |(at, address): (usize, &std::net::IpAddr)| format!("{address}:{}", port(at));
-        servers = config.get_hostaddrs().iter().enumerate().map(address).collect();
-    }
-    let owned = |name: Option<&str>| name.map(str::to_owned);
-    Target {
-        server: servers.join(","),
-        user: owned(config.get_user()),
-        database: owned(config.get_dbname()),
-    }
-}
-
-fn named(config: &Config, purpose: &str) -> Config {
-    let mut config = config.clone();
-    config.application_name(format!("rowcast {purpose}"));
-    config
-}
-
-/// Ours come last and win over those that the URL has.
-fn with_pinned_settings(plain: &Config) -> Config {
-    let ours = session::startup_options(&session::pinned_settings());
-    let mut config = plain.clone();
-    config.options(match plain.get_options() {
-        Some(theirs) => format!("{theirs} {ours}"),
-        None => ours,
-    });
-    config
-}
-
-async fn open(config: &Config, target: &Target, purpose: &str) -> Result<ClientWrapper, PgError> {
-    let (client, driver) = dial(config, target, purpose).await?;
-    Ok(ClientWrapper::new(client, driver))
-}
-
-/// A session for setting things up, with the settings that the role has: a table that a person names is looked up on
-/// their search path. Never pooled, nothing prepared.
-///
-/// # Errors
-///
-/// As [`Database::connect`].
-pub async fn open_unpinned(url: &str, purpose: &str) -> Result<Client, PgError> {
-    let (config, target) = parse(url)?;
-    let (client, _driver) = dial(&config, &target, purpose).await?;
-    Ok(client)
-}
-
-/// Connects, and drives the connection in a task that ends with its client.
-async fn dial(config: &Config, target: &Target, purpose: &str) -> Result<(Client, JoinHandle<()>), PgError> {
-    let config = named(config, purpose);
-    let (client, connection) = match timeout(CONNECT_WITHIN, config.connect(NoTls)).await {
-        Ok(connected) => connected.map_err(|error| target.connect_error(error))?,
-        Err(_) => return Err(target.unanswered(format!("no answer within {CONNECT_WITHIN:?}"))),
-    };
-    let purpose = purpose.to_owned();
-    let driver = tokio::spawn(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(
-                purpose,
-                reason = error::describe(&error),
-                "a connection to PostgreSQL broke"
-            );
-        }
-    });
-    Ok((client, driver))
-}
-
-/// Poolers answer an option they don't know with `unsupported startup parameter` (PgBouncer, any version) while the
-/// session is opened.
-fn refuses_options(error: &PgError) -> bool {
-    let Some(db) = error.db_error() else { return false };
-    let message = db.message();
-    message.contains("startup parameter") || message.contains("startup option")
-}
-
-/// Some poolers take start-up options and drop them (`ignore_startup_parameters = options`): look at what arrived.
-async fn honours_options(client: &ClientWrapper) -> Result<bool, PgError> {
-    for (name, wanted) in session::pinned_settings() {
-        let messages = client.simple_query(&format!("show {name}")).await?;
-        let shown = messages.iter().find_map(|message| match message {
-            SimpleQueryMessage::Row(row) => row.get(0),
-            _ => None,
-        });
-        // PostgreSQL shows a duration in the largest unit that fits.
-        let same = match (name, shown) {
-            (_, None) => false,
-            ("lock_timeout" | "statement_timeout", Some(shown)) => in_ms(shown) == in_ms(&wanted),
-            (_, Some(shown)) => shown.trim_matches('"') == wanted,
-        };
-        if !same {
-            return Ok(false);
-        }
-    }
-    Ok(true)
-}
-
-/// A duration as PostgreSQL shows it, in milliseconds.
-fn in_ms(shown: &str) -> Option<u64> {
-    let digits = shown
-        .find(|letter: char| !letter.is_ascii_digit())
-        .unwrap_or(shown.len());
-    let unit = match &shown[digits..] {
-        "ms" | "" => 1,
-        "s" => 1_000,
-        "min" => 60_000,
-        _ => return None,
-    };
-    Some(shown[..digits].parse::<u64>().ok()? * unit)
 }
 
 fn pool_of_host(plain: &Config, wait: Duration) -> Result<Pool, deadpool_postgres::BuildError> {

@@ -11,7 +11,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
 use super::source::Source;
-use super::store::fill_template;
+use super::template::fill_template;
 use super::{Database, PgError};
 use crate::room::Room;
 

@@ -10,6 +10,7 @@ use crate::event::{Row, RowBody};
 use crate::room::Room;
 
 use super::source::Source;
+use super::template::fill_template;
 use super::{Database, PgError, Session, flag};
 
 /// Bounds of what one statement brings back.
@@ -348,31 +349,6 @@ fn bounds(ranges: impl Iterator<Item = IdRange>) -> (Vec<i64>, Vec<i64>) {
     ranges.map(|range| (range.low, range.high)).unzip()
 }
 
-/// Replaces each `{name}` that `value` knows.
-pub(super) fn fill_template<'a>(template: &str, value: impl Fn(&str) -> Option<&'a str>) -> String {
-    let mut filled = String::with_capacity(template.len());
-    let mut rest = template;
-    while let Some(open) = rest.find('{') {
-        let (before, tail) = rest.split_at(open);
-        filled.push_str(before);
-        let known = tail
-            .find('}')
-            .and_then(|close| Some((close, value(&tail[1..close])?)));
-        match known {
-            Some((close, text)) => {
-                filled.push_str(text);
-                rest = &tail[close + 1..];
-            }
-            None => {
-                filled.push('{');
-                rest = &tail[1..];
-            }
-        }
-    }
-    filled.push_str(rest);
-    filled
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -392,14 +368,5 @@ mod tests {
             wrap + 7,
             "the snapshot is behind the turn of 32 bits"
         );
-    }
-
-    #[test]
-    fn a_template_is_filled_in_one_pass() {
-        let id = "\"{room}\"".to_owned();
-        let filled = fill_template("a {id} b {unknown} {id}", |name| {
-            (name == "id").then_some(id.as_str())
-        });
-        assert_eq!(filled, "a \"{room}\" b {unknown} \"{room}\"");
     }
 }

@@ -173,10 +173,7 @@ async fn a_database_that_can_not_be_had_is_one_line_with_the_reason() {
         String::from(url)
     };
     for (url, reason) in [
-        (
-            with(|url| url.set_path("/absent")),
-            "database \"absent\" does not exist",
-        ),
+        (with(|url| url.set_path("/absent")), "has no database \"absent\""),
         (
             with(|url| url.set_password(Some("wrong")).expect("set")),
             "password authentication failed",
@@ -185,7 +182,7 @@ async fn a_database_that_can_not_be_had_is_one_line_with_the_reason() {
             with(|url| url.set_port(Some(1)).expect("set")),
             "Connection refused",
         ),
-        ("http:// x".to_owned(), "not a PostgreSQL URL"),
+        ("http:// x".to_owned(), "the database URL is malformed"),
     ] {
         for command in ["serve", "sources", "migrate"] {
             let line = fails(&[command, "--database-url", &url]).await;

@@ -124,19 +124,19 @@ async fn a_prepared_insert_arrives_from_a_source_that_never_rings() {
         "select rowcast.attach('messages', room => 'room_id', never_ring => true)",
     )
     .await;
-    let relay = Relay::serve(&db.url, &["--quiet-after", "10ms"]).await;
-    let mut stream = relay.client.stream(EVENTS).await;
-    stream.ready().await;
+    // Whatever the flag is: another relay may not have heard of the switch yet.
+    run(&db, "select setval('rowcast.bell_messages', 1)").await;
     let gid = &db.name;
     run(&db, &format!("begin; {INSERT}; prepare transaction '{gid}'")).await;
+    let relay = Relay::serve(&db.url, &["--quiet-after", "10ms"]).await;
+    eventually(async || bell_flag(&db).await == "0").await;
+    let mut stream = relay.client.stream(EVENTS).await;
+    stream.ready().await;
     run(&db, INSERT).await;
     assert_eq!(stream.ids(1).await, [2]);
     run(&db, &format!("commit prepared '{gid}'")).await;
     assert_eq!(stream.ids(1).await, [1]);
     assert_eq!(bell_flag(&db).await, "0");
-    // As another relay would that had not heard of the switch yet.
-    run(&db, "select setval('rowcast.bell_messages', 1)").await;
-    eventually(async || bell_flag(&db).await == "0").await;
 }
 
 /// Fails when a lost privilege is an error in a trigger's condition or function.
