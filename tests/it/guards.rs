@@ -143,7 +143,8 @@ impl Follower {
             subscriber,
             after: 0,
         };
-        follower.try_read().await.expect("the first read");
+        let first = follower.try_read().await.expect("the first read");
+        assert_eq!(first.rows, 0, "what was there is not news");
         follower.rejoin();
         follower
     }
