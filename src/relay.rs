@@ -186,7 +186,8 @@ impl Relay {
             readiness.reasons.push(format!("source {name}: {reason}"));
         }
         if matches!(*self.listening.borrow(), ListenStatus::Down { .. }) {
-            let note = "polling only, since no bell can be heard (LISTEN); the log says why";
+            let note = "polling only, since no bell can be heard: LISTEN fails, or a pooler in transaction mode is in \
+                        between; the log says which";
             readiness.notes.push(note.to_owned());
         }
         for (name, findings) in &sources.findings {
@@ -295,9 +296,7 @@ impl LiveSource {
         match self.control.state() {
             State::Following => None,
             State::Starting => Some("catching up for the first time".to_owned()),
-            // The database's own words, addresses and roles are for the log: anyone may ask for this.
-            State::Away { .. } => Some("the database does not answer; the log says why".to_owned()),
-            State::Broken { .. } => Some("its rows can't be read; the log says why".to_owned()),
+            State::Away { reason } | State::Broken { reason } => Some(reason.to_owned()),
             State::Gone => Some("detached".to_owned()),
         }
     }

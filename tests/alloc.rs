@@ -121,8 +121,7 @@ fn source() -> Arc<LiveSource> {
     let source = LiveSource::new(database, definition, limits);
     source.hub().restart(7, OpenSet::above(0));
     // There is no tail: nobody is to wait for its next read.
-    let reason = "a test".into();
-    source.control().set_state(State::Away { reason });
+    source.control().set_state(State::Away { reason: "a test" });
     source
 }
 

@@ -96,7 +96,9 @@ pub(super) async fn open(config: &Config, target: &Target, purpose: &str) -> Res
 ///
 /// As [`Database::connect`].
 pub async fn open_unpinned(url: &str, purpose: &str) -> Result<Client, PgError> {
-    let (config, target) = parse(url)?;
+    let (mut config, target) = parse(url)?;
+    // What is read-only by default is no standby; a relay's own sessions tell the two apart, by pinning that setting.
+    config.target_session_attrs(TargetSessionAttrs::Any);
     let (client, _driver) = dial(&config, &target, purpose).await?;
     Ok(client)
 }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-/// How a tail is doing.
+/// How a tail is doing. The reasons are our own words: the database's, with its addresses, roles and names, are for the
+/// log, and anyone may ask for readiness.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
     /// It has not caught up for the first time yet.
@@ -12,11 +13,11 @@ pub enum State {
     Following,
     /// The database does not answer; it tries again by itself.
     Away {
-        reason: String,
+        reason: &'static str,
     },
     /// The source can't be read as it is now; somebody has to mend it.
     Broken {
-        reason: String,
+        reason: &'static str,
     },
     /// The source was detached.
     Gone,
@@ -141,9 +142,7 @@ mod tests {
     #[tokio::test]
     async fn nobody_waits_for_a_tail_that_is_away() {
         let control = Control::default();
-        control.set_state(State::Away {
-            reason: "no route".into(),
-        });
+        control.set_state(State::Away { reason: "no route" });
         assert_eq!(control.sync().await, Err(NotFollowing));
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
+use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 
 use crate::hub::Hub;
@@ -275,7 +276,7 @@ impl Follow {
             (Action::NoteNextXid, Ok(next_xid)) => self.mode.on_noted(next_xid),
             (_, Ok(_)) => self.mode.on_lowered(),
             (_, Err(error)) if error.is_connection_lost() => return Err(error.into()),
-            (_, Err(error)) if is_of_the_source(&error) => {
+            (_, Err(error)) if broken_because(&error).is_some() => {
                 tracing::warn!(source = %self.name, %error, "the bell's flag can't be set: polling");
                 self.mode.on_refused()
             }
@@ -318,15 +319,19 @@ impl Follow {
 
     pub(super) fn note_trouble(&self, error: &ReadError) {
         let state = match error {
-            ReadError::Database(error) if is_of_the_source(error) => State::Broken {
-                reason: error.to_string(),
+            ReadError::Database(error) => match broken_because(error) {
+                Some(reason) => State::Broken { reason },
+                None => State::Away {
+                    reason: "the database does not answer; the log says why",
+                },
             },
             ReadError::SequenceHidden => State::Broken {
-                reason: error.to_string(),
+                reason: "the relay's role may not read its id sequence",
             },
-            error => State::Away {
-                reason: error.to_string(),
+            ReadError::InRecovery => State::Away {
+                reason: "the database is a standby",
             },
+            ReadError::Gone => State::Gone,
         };
         if self.control.set_state(state) {
             tracing::warn!(source = %self.name, %error, "rows can't be read; trying again");
@@ -351,10 +356,17 @@ async fn requested(requests: &mut watch::Receiver<u64>, not_before: Instant) {
     tokio::time::sleep_until(not_before).await;
 }
 
-/// Whether the statement itself can't be run as things stand: a table, column or privilege is gone (classes 42, 0A of
-/// PostgreSQL's SQLSTATEs), rather than the database being away or overloaded.
-fn is_of_the_source(error: &PgError) -> bool {
-    error
-        .sqlstate()
-        .is_some_and(|state| matches!(&state.code()[..2], "42" | "0A" | "22"))
+/// Why the statement itself can't be run as things stand (classes 22, 42 and 0A of PostgreSQL's SQLSTATEs), in words;
+/// `None` if the database is away or overloaded instead.
+fn broken_because(error: &PgError) -> Option<&'static str> {
+    let state = error.sqlstate()?;
+    Some(match *state {
+        SqlState::INSUFFICIENT_PRIVILEGE => {
+            "the relay's role may not read its rows, or row security hides some of them"
+        }
+        SqlState::UNDEFINED_TABLE | SqlState::INVALID_SCHEMA_NAME => "its table is gone or has another name",
+        SqlState::UNDEFINED_COLUMN => "one of its columns is gone or has another name",
+        _ if matches!(&state.code()[..2], "22" | "42" | "0A") => "its rows can't be read; the log says why",
+        _ => return None,
+    })
 }

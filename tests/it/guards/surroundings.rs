@@ -137,7 +137,7 @@ async fn a_relay_under_row_security_is_not_ready_and_serves_nothing_until_it_is_
     eventually(async || relay.client.get("/health/ready").await.status == 503).await;
     let reasons = relay.client.get("/health/ready").await.json()["reasons"].to_string();
     // The tail's own words, or those of the registry's next look.
-    let told = ["row-level security", "row security applies"];
+    let told = ["row security hides", "row security applies"];
     assert!(told.iter().any(|words| reasons.contains(words)), "{reasons}");
     assert_eq!(
         relay.client.get(&format!("{EVENTS}?after={cursor}")).await.status,
