@@ -62,7 +62,7 @@ pub struct ServeArgs {
     #[arg(long, env = "ROWCAST_AUTH", value_enum, help_heading = "HTTP")]
     pub auth: Option<AuthArg>,
 
-    /// An origin whose pages may read streams (CORS), exact, as https://app.example.org; repeatable, or a comma between
+    /// An origin whose pages may read streams (CORS), exact, as `https://app.example.org`; repeatable, or a comma between
     #[arg(long = "allow-origin", env = "ROWCAST_ALLOW_ORIGIN", value_name = "ORIGIN", value_delimiter = ',',
           value_parser = values::origin, help_heading = "HTTP")]
     pub allow_origins: Vec<String>,

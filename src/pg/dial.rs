@@ -94,7 +94,7 @@ pub(super) async fn open(config: &Config, target: &Target, purpose: &str) -> Res
 ///
 /// # Errors
 ///
-/// As [`Database::connect`].
+/// As [`super::Database::connect`].
 pub async fn open_unpinned(url: &str, purpose: &str) -> Result<Client, PgError> {
     let (mut config, target) = parse(url)?;
     // What is read-only by default is no standby; a relay's own sessions tell the two apart, by pinning that setting.

@@ -1,6 +1,6 @@
 //! The launcher of private PostgreSQL servers: what it starts works, and nothing of it stays.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -8,9 +8,6 @@ use rowcast::demo::postgres::{LaunchError, Options, Postgres, StopMode};
 use rustix::process::{Pid, test_kill_process};
 
 use crate::support::{connect, database, empty_database, eventually, own_server, test_options};
-
-/// Set for the process that [`an_owner`] is run in.
-const OWNER: &str = "ROWCAST_TEST_OWNER";
 
 #[tokio::test]
 async fn every_test_has_a_database_of_its_own() {
@@ -129,66 +126,55 @@ fn a_setting_that_postgres_refuses_is_shown_with_its_reason() {
 }
 
 #[tokio::test]
-async fn an_owner_killed_with_9_leaves_nothing() {
-    let (mut owner, directory, pid) = start_owner();
-    assert!(directory.exists() && is_running(pid));
-    owner.kill().unwrap();
-    owner.wait().unwrap();
-    eventually(async || !directory.exists() && !is_running(pid)).await;
+async fn a_demo_killed_with_9_leaves_nothing() {
+    let temporary = temporary();
+    let mut demo = demo(temporary.path());
+    let stdout = BufReader::new(demo.stdout.take().unwrap());
+    let invited = stdout
+        .lines()
+        .map_while(Result::ok)
+        .any(|line| line.contains("Watch"));
+    assert!(invited, "the demo ended before it was ready");
+    let directory = std::fs::read_dir(temporary.path())
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path();
+    let lock = std::fs::read_to_string(directory.join("data/postmaster.pid")).unwrap();
+    let postmaster: u32 = lock.lines().next().unwrap().parse().unwrap();
+    assert!(is_running(postmaster));
+    demo.kill().unwrap();
+    demo.wait().unwrap();
+    eventually(async || !directory.exists() && !is_running(postmaster)).await;
 }
 
 #[tokio::test]
-async fn an_owner_killed_with_9_during_initdb_leaves_nothing() {
-    let temporary = tempfile::Builder::new().prefix("rc").tempdir().unwrap();
-    open_to_all(temporary.path());
-    let mut owner = owner(temporary.path());
+async fn a_demo_killed_with_9_during_initdb_leaves_nothing() {
+    let temporary = temporary();
+    let mut demo = demo(temporary.path());
     eventually(async || find(temporary.path(), "postgresql.conf")).await;
-    owner.kill().unwrap();
-    owner.wait().unwrap();
+    demo.kill().unwrap();
+    demo.wait().unwrap();
     eventually(async || std::fs::read_dir(temporary.path()).unwrap().next().is_none()).await;
 }
 
-/// Not a test of its own: the process that the tests above kill.
-#[test]
-#[ignore = "the tests above run it"]
-fn an_owner() {
-    if std::env::var_os(OWNER).is_none() {
-        return;
-    }
-    let server = own_server(&[]);
-    println!(
-        "\nserver {} {}",
-        server.pid().unwrap(),
-        server.directory().display()
-    );
-    // Ends with the test at the latest.
-    let _ = std::io::stdin().read_to_end(&mut Vec::new());
+/// A directory for a demo's server, which runs as another user where the tests run as root.
+fn temporary() -> tempfile::TempDir {
+    let temporary = tempfile::Builder::new().prefix("rc").tempdir().unwrap();
+    open_to_all(temporary.path());
+    temporary
 }
 
-fn owner(temporary: &Path) -> Child {
-    Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "launcher::an_owner", "--ignored", "--nocapture"])
-        .env(OWNER, "1")
+fn demo(temporary: &Path) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_rowcast"))
+        .args(["demo", "--listen", "127.0.0.1:0"])
         .env("TMPDIR", temporary)
-        .stdin(Stdio::piped())
+        .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
         .unwrap()
-}
-
-/// An owner that has said that its server runs: its directory, its postmaster's process id.
-fn start_owner() -> (Child, PathBuf, u32) {
-    let mut owner = owner(&std::env::temp_dir());
-    let stdout = BufReader::new(owner.stdout.take().unwrap());
-    let line = stdout
-        .lines()
-        .map_while(Result::ok)
-        .find(|line| line.starts_with("server "))
-        .unwrap();
-    let mut words = line.split(' ').skip(1);
-    let pid = words.next().unwrap().parse().unwrap();
-    (owner, PathBuf::from(words.next().unwrap()), pid)
 }
 
 /// Runs, or has ended without anyone having asked for its status: where PID 1 reaps nobody, that is how it stays.

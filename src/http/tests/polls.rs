@@ -140,9 +140,9 @@ async fn polls_answer_503_while_the_database_is_away() {
             "{query}"
         );
     }
-    app.source.control().set_state(tail::State::Away {
-        reason: "no route".into(),
-    });
+    app.source
+        .control()
+        .set_state(tail::State::Away { reason: "no route" });
     let response = app.get("/v1/rooms/42/events?wait=60", &[]).await;
     assert_eq!(
         (response.status().as_u16(), &response.headers()["retry-after"]),
