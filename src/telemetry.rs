@@ -26,7 +26,7 @@ pub struct LogArgs {
     #[arg(
         long,
         global = true,
-        env = "ROWCAST_LOG",
+        env = "ROWCAST_LOG_LEVEL",
         value_name = "FILTER",
         default_value = "info,refinery_core=warn,deadpool.postgres=error",
         help_heading = "Log"
@@ -39,7 +39,7 @@ const QUIET: &str = "refinery_core=warn,tokio_postgres=warn";
 
 /// The filter can't be read.
 #[derive(Debug, thiserror::Error)]
-#[error("--log-level (ROWCAST_LOG) {value:?} is no filter, like info or rowcast=debug: {source}")]
+#[error("--log-level (ROWCAST_LOG_LEVEL) {value:?} is no filter, like info or rowcast=debug: {source}")]
 pub struct LogError {
     value: String,
     source: ParseError,

@@ -147,7 +147,7 @@ fn command(arguments: &[&str]) -> Command {
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
         .env(
-            "ROWCAST_LOG",
+            "ROWCAST_LOG_LEVEL",
             std::env::var_os("ROWCAST_TEST_LOG").unwrap_or_else(|| "rowcast=debug".into()),
         )
         .env("RUST_BACKTRACE", "1")
