@@ -22,20 +22,19 @@ pub struct LogArgs {
     #[arg(long, global = true, env = "ROWCAST_LOG_FORMAT", value_enum, default_value_t = LogFormat::Auto, help_heading = "Log")]
     pub log_format: LogFormat,
 
-    /// Least level that is logged, as info or rowcast=debug,hyper=warn
+    /// Least level that is logged, as info or rowcast=debug,hyper=warn [default: info; of the demo: warn]
     #[arg(
         long,
         global = true,
         env = "ROWCAST_LOG_LEVEL",
         value_name = "FILTER",
-        default_value = "info,refinery_core=warn,deadpool.postgres=error",
         help_heading = "Log"
     )]
-    pub log_level: String,
+    pub log_level: Option<String>,
 }
 
 /// Libraries whose talk at `info` is of no use to an operator; a filter that names them wins.
-const QUIET: &str = "refinery_core=warn,tokio_postgres=warn";
+const QUIET: &str = "refinery_core=warn,tokio_postgres=warn,deadpool.postgres=error";
 
 /// The filter can't be read.
 #[derive(Debug, thiserror::Error)]
@@ -45,10 +44,11 @@ pub struct LogError {
     source: ParseError,
 }
 
-/// Starts the log of this process. Does nothing if there is one.
-pub fn start(args: &LogArgs) -> Result<(), LogError> {
-    let filter = EnvFilter::try_new(format!("{QUIET},{}", args.log_level)).map_err(|source| LogError {
-        value: args.log_level.clone(),
+/// Starts the log of this process, at `default_level` unless another is asked for. Does nothing if there is one.
+pub fn start(args: &LogArgs, default_level: &str) -> Result<(), LogError> {
+    let level = args.log_level.as_deref().unwrap_or(default_level);
+    let filter = EnvFilter::try_new(format!("{QUIET},{level}")).map_err(|source| LogError {
+        value: level.to_owned(),
         source,
     })?;
     let log = tracing_subscriber::fmt()

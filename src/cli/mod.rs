@@ -58,7 +58,13 @@ pub struct DemoArgs {
 
 /// Runs one command to its end.
 pub async fn run(cli: Cli) -> anyhow::Result<()> {
-    telemetry::start(&cli.log)?;
+    // The demo speaks to a person: what it invites to would drown between lines of a log.
+    let level = if matches!(cli.command, Command::Demo(_)) {
+        "warn"
+    } else {
+        "info"
+    };
+    telemetry::start(&cli.log, level)?;
     match cli.command {
         Command::Serve(args) => serve(*args).await,
         Command::Attach(args) => tables::attach(args).await,

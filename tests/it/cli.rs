@@ -234,7 +234,11 @@ async fn options_that_are_wrong_name_flag_and_variable() {
         ),
         (&["--base-path", "/a b"], "--base-path", "ROWCAST_BASE_PATH"),
         (&["--pool-size", "0"], "--pool-size", "ROWCAST_POOL_SIZE"),
-        (&["--log-level", "rowcast=loud"], "--log-level", "ROWCAST_LOG_LEVEL"),
+        (
+            &["--log-level", "rowcast=loud"],
+            "--log-level",
+            "ROWCAST_LOG_LEVEL",
+        ),
     ] {
         let line = fails(&[&["serve", "--database-url", &url], arguments].concat()).await;
         assert!(line.contains(flag) && line.contains(variable), "{line}");
