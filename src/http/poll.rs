@@ -59,6 +59,7 @@ pub(super) async fn long(
     let Some(ready) = caught_up.clone().filter(|_| page.is_empty()) else {
         return Ok(page.answer(caught_up));
     };
+    tracing::debug!(cursor = %ready, "a long poll waits");
     tokio::select! {
         biased;
         more = page.follow(&mut feed) => {

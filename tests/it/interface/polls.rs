@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::support::{scene, within};
+use crate::support::{eventually, scene, within};
 
 const PATH: &str = "/v1/rooms/a/events";
 
@@ -152,11 +152,13 @@ async fn a_long_poll_answers_as_soon_as_there_is_an_event() {
     let cursor = relay.client.get(PATH).await.cursor();
     let waiting = tokio::spawn(relay.client.get(&format!("{PATH}?wait=60&after={cursor}")));
     let fresh = tokio::spawn(relay.client.get(&format!("{PATH}?wait=60")));
-    // Rows of other rooms wake nobody; a few of them also give the requests time to arrive.
+    let waits = |line: &String| line.contains("a long poll waits");
+    eventually(async || relay.log().iter().filter(|line| waits(line)).count() == 2).await;
+    // Rows of other rooms wake nobody; a plain poll shows that the relay has seen them.
     for _ in 0..20 {
         db.say("b", "").await;
     }
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    relay.client.get(PATH).await;
     assert!(!waiting.is_finished() && !fresh.is_finished());
     let began = Instant::now();
     let id = db.say("a", "").await;

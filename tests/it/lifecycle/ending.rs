@@ -46,7 +46,9 @@ async fn open_long_polls_answer_at_once_and_new_requests_are_sent_away() {
     let cursor = stream.ready().await;
     let waiting = tokio::spawn(relay.client.get(&format!("{PATH}?wait=60&after={cursor}")));
     let id = db.say("b", "").await;
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    relay.logs("a long poll waits").await;
+    // What this shows, the relay has read.
+    relay.client.get(PATH).await;
     let began = Instant::now();
     relay.signal(Signal::INT);
     let answer = within(waiting).await.unwrap();
