@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
-/// A duration with its unit: `15s`, `2ms`, `1m 30s`.
+/// A duration with its unit: `15s`, `2ms`, `1m 30s`; a bare number is seconds.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text).map_err(|_| "a duration has a unit, like 15s, 200ms or 1m".to_owned())
+    let wrong = "a duration is a number of seconds, or one with a unit, like 15s, 200ms or 1m";
+    match text.parse::<u32>() {
+        Ok(seconds) => Ok(Duration::from_secs(seconds.into())),
+        Err(_) => humantime::parse_duration(text).map_err(|_| wrong.to_owned()),
+    }
 }
 
 /// A duration longer than nothing.
@@ -114,10 +118,11 @@ mod tests {
     }
 
     #[test]
-    fn durations_have_units() {
+    fn durations_have_units_or_are_seconds() {
         assert_eq!(duration("2ms"), Ok(Duration::from_millis(2)));
         assert_eq!(duration("0s"), Ok(Duration::ZERO));
-        assert!(duration("15").is_err());
+        assert_eq!(duration("15"), Ok(Duration::from_secs(15)));
+        assert!(duration("soon").is_err() && duration("-1").is_err());
         assert!(positive_duration("0s").is_err());
     }
 

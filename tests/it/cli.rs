@@ -220,7 +220,7 @@ async fn options_that_are_wrong_name_flag_and_variable() {
         (&["--listen", "nowhere"], "--listen", "ROWCAST_LISTEN"),
         (&["--auth", "jwt"], "--auth", "ROWCAST_AUTH"),
         (&["--auth", "open"], "--auth", "ROWCAST_AUTH"),
-        (&["--heartbeat", "15"], "--heartbeat", "ROWCAST_HEARTBEAT"),
+        (&["--heartbeat", "soon"], "--heartbeat", "ROWCAST_HEARTBEAT"),
         (
             &["--max-event-bytes", "huge"],
             "--max-event-bytes",
