@@ -107,17 +107,16 @@ impl Follow {
         self.rates.restart_quiet(Instant::now());
         loop {
             self.log_mode();
+            // Before each statement, too: a tail that is far behind may not wait for long.
+            if shutdown.is_cancelled() {
+                self.say_farewell(session).await;
+                return Ended::Shutdown;
+            }
             let next = match action {
-                Action::Wait => {
-                    tokio::select! {
-                        biased;
-                        () = shutdown.cancelled() => {
-                            self.say_farewell(session).await;
-                            return Ended::Shutdown;
-                        }
-                        action = self.wait() => Ok(action),
-                    }
-                }
+                Action::Wait => Ok(shutdown
+                    .run_until_cancelled(self.wait())
+                    .await
+                    .unwrap_or(Action::Wait)),
                 Action::Read => self.read(session).await.inspect(|_| backoff.reset()),
                 Action::Raise | Action::NoteNextXid | Action::Lower => self.turn_flag(session, action).await,
             };
