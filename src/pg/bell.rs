@@ -360,3 +360,20 @@ impl Listener {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_probe_of_others_does_not_pass_for_ours_nor_hide_it() {
+        let shared = Shared::new();
+        shared.expected_probe.store(5, Ordering::Relaxed);
+        shared.hear("probe:7");
+        assert_eq!(*shared.probe.borrow(), 0);
+        // Both in one packet: whoever waits looks only after the second.
+        shared.hear("probe:5");
+        shared.hear("probe:8");
+        assert_eq!(*shared.probe.borrow(), 5);
+    }
+}

@@ -152,3 +152,11 @@ fn rolled_back_ids_in_a_row_are_one_gap() {
         }]
     );
 }
+
+#[test]
+fn an_id_that_stands_twice_is_delivered_once_and_hides_no_other() {
+    let mut seen = starting_at(0);
+    let mut delivered = Vec::new();
+    seen.absorb(&QUIET, &[1, 1, 2], |id, open| delivered.push((id, open.high())));
+    assert_eq!(delivered, [(1, 1), (2, 2)]);
+}
