@@ -363,7 +363,8 @@ impl LiveSource {
         let forgotten = self.hub.sweep(now);
         if forgotten > 0 {
             let (rooms, subscriptions) = self.hub.population();
-            tracing::debug!(source = %self.definition().name, forgotten, rooms, subscriptions, "rooms were forgotten");
+            let ring_bytes = self.hub.ring_bytes();
+            tracing::debug!(source = %self.definition().name, forgotten, rooms, subscriptions, ring_bytes, "rooms were forgotten");
         }
     }
 

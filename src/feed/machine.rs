@@ -43,7 +43,7 @@ enum Stage {
         joined: At,
         found: BoxFuture<'static, Result<Option<i64>, Failed>>,
     },
-    /// `then` is where it follows from once the last page is sent.
+    /// Sends what the tail had closed at `from`; it follows from there once the last page is sent.
     Replaying {
         page: BoxFuture<'static, Result<Page, Failed>>,
         from: Position,

@@ -4,7 +4,6 @@
 //! equal cursors and anchors can share one.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 
 use bytes::BytesMut;
@@ -118,8 +117,6 @@ pub struct Replays {
     permits: Semaphore,
     pages: Arc<Asked<Request, Page>>,
     newest: Arc<Asked<Newest, Option<i64>>>,
-    queries: AtomicU64,
-    served: AtomicU64,
 }
 
 impl Replays {
@@ -130,8 +127,6 @@ impl Replays {
             permits: Semaphore::new(at_once),
             pages: Asked::new(),
             newest: Asked::new(),
-            queries: AtomicU64::new(0),
-            served: AtomicU64::new(0),
         })
     }
 
@@ -152,7 +147,6 @@ impl Replays {
 
     /// The page that `request` asks for, shared with equal requests of the same moment.
     pub fn page(self: &Arc<Self>, request: Request) -> Answer<Page> {
-        self.served.fetch_add(1, Ordering::Relaxed);
         let (replays, asked) = (Arc::clone(self), request.clone());
         self.pages.ask(request, async move { replays.read(&asked).await })
     }
@@ -198,7 +192,6 @@ impl Replays {
         let (replays, asked) = (Arc::clone(self), newest.clone());
         self.newest.ask(newest, async move {
             let _permit = replays.permit().await;
-            replays.queries.fetch_add(1, Ordering::Relaxed);
             let Newest { rooms, ranges, count } = asked;
             let found = replays.table().nth_newest(&rooms, &ranges, count).await;
             found.map_err(|error| failed(&error))
@@ -211,14 +204,6 @@ impl Replays {
         self.table().ceiling().await.map_err(|error| failed(&error))
     }
 
-    /// Reads so far, and pages given to subscribers.
-    pub fn counts(&self) -> (u64, u64) {
-        (
-            self.queries.load(Ordering::Relaxed),
-            self.served.load(Ordering::Relaxed),
-        )
-    }
-
     async fn permit(&self) -> tokio::sync::SemaphorePermit<'_> {
         self.permits
             .acquire()
@@ -228,7 +213,6 @@ impl Replays {
 
     async fn read(&self, request: &Request) -> Result<Page, Failed> {
         let _permit = self.permit().await;
-        self.queries.fetch_add(1, Ordering::Relaxed);
         let ranges = request.wanted.difference(&request.base);
         let page = self
             .table()
