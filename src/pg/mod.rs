@@ -2,7 +2,7 @@
 //!
 //! A [`Database`] is an address with the manners of its sessions; a [`Session`] is one connection. Every connection
 //! names itself `rowcast <purpose>` in `pg_stat_activity`, goes to a server that takes writes (a standby would break
-//! the exactness of the cursor), and is found dead within about 10 s.
+//! the exactness of the cursor), and is found dead within some 20 s.
 
 pub mod attach;
 pub mod backoff;
