@@ -16,7 +16,7 @@ use crate::room::Room;
 
 pub use batch::Batch;
 pub use machine::Feed;
-pub use replay::{Failed, Page, Replays, Request, Table};
+pub use replay::{Failed, Listing, Page, Replays, Request, Table};
 
 /// Where a subscriber begins.
 #[derive(Clone, Debug)]
@@ -63,6 +63,8 @@ pub enum ResetCode {
     Epoch,
     /// The table was truncated, or its ids began anew, while the subscriber followed.
     Truncated,
+    /// It is older than what the journal keeps.
+    Expired,
 }
 
 impl ResetCode {
@@ -72,6 +74,7 @@ impl ResetCode {
             Self::CursorAhead => "cursor_ahead",
             Self::Epoch => "epoch",
             Self::Truncated => "truncated",
+            Self::Expired => "expired",
         }
     }
 }
