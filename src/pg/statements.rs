@@ -120,7 +120,7 @@ impl<'a> View<'a> {
                 "key_definition" => Some(&definition),
                 "key_equality" => Some(&equality),
                 "table" => Some(&source.relation),
-                "table_room" => Some(&room),
+                "table_room" => Some(room),
                 _ => None,
             },
         );
