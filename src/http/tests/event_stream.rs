@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::cursor::{Cursor, OpenSet};
 use crate::feed::{FeedError, Step};
-use crate::http::sse::EventStream;
+use crate::http::stream::{EventStream, StreamFormat};
 use crate::shutdown::Drain;
 
 const HOUR: Duration = Duration::from_secs(3600);
