@@ -134,15 +134,14 @@ async fn an_older_cursor_resumes_from_the_ring_and_from_the_table() {
     for relay in [&ample, &small, &fresh] {
         for transport in Transport::ALL {
             let mut subscriber = Subscriber::resume(&relay.client, transport, ALL, &begin).await;
-            assert_eq!(next(&mut subscriber, 10).await, pairs(&expected), "{transport:?}");
+            let all = next(&mut subscriber, expected.len()).await;
+            assert_eq!(all, pairs(&expected), "{transport:?}");
             let middle = subscriber.cursor();
             drop(subscriber);
             let id = db.say("d", "").await;
             expected.push((id, "d"));
             let mut resumed = Subscriber::resume(&relay.client, transport, ALL, &middle).await;
             assert_eq!(next(&mut resumed, 1).await, pairs(&[(id, "d")]), "{transport:?}");
-            run(&db, &format!("delete from messages where id = {id}")).await;
-            expected.pop();
         }
     }
 }
