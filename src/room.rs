@@ -3,7 +3,10 @@
 //! PostgreSQL reads many spellings of one value (`042`, `{AAAA…}`). A room has one name, the text that PostgreSQL renders
 //! for the value, or one room would be two to the hub and to whoever grants access. [`RoomType::parse`] finds it without
 //! asking the database.
+//!
+//! [`Room::all`] is none of them: it stands for all rooms of a source at once, the firehose.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -17,9 +20,29 @@ impl Room {
         Self(name.into())
     }
 
+    /// All rooms of a source: what one subscribes to for the firehose. No row's room is equal to it.
+    pub fn all() -> Self {
+        Self(Self::ALL.into())
+    }
+
+    /// The name of [`Room::all`], which no text of PostgreSQL's can be: none holds a NUL.
+    pub(crate) const ALL: &str = "\0";
+
+    /// Whether this is [`Room::all`].
+    pub fn is_all(&self) -> bool {
+        self.as_str() == Self::ALL
+    }
+
     /// The canonical name.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+/// Equal and hashed as its name.
+impl Borrow<str> for Room {
+    fn borrow(&self) -> &str {
+        self.as_str()
     }
 }
 
@@ -39,6 +62,8 @@ pub enum RoomType {
     SmallInt,
     Int,
     BigInt,
+    /// Of a journal: the text of a value of any other type, or of an expression. Any text may be a room.
+    Rendered,
 }
 
 /// The text is no value of the room's type, so no row can be in that room.
@@ -50,7 +75,7 @@ impl RoomType {
     /// The type's name in SQL, without a length.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Text => "text",
+            Self::Text | Self::Rendered => "text",
             Self::Varchar(_) => "varchar",
             Self::Uuid => "uuid",
             Self::SmallInt => "smallint",
@@ -68,7 +93,7 @@ impl RoomType {
     /// spellings that PostgreSQL 16 added for integers (`0x2a`, `1_000`) count as none on any version.
     pub fn parse(self, text: &str) -> Result<Room, UnknownRoom> {
         match self {
-            Self::Text => parse_text(text, None),
+            Self::Text | Self::Rendered => parse_text(text, None),
             Self::Varchar(characters) => parse_text(text, characters),
             Self::Uuid => parse_uuid(text),
             Self::SmallInt => parse_integer::<i16>(text),
@@ -150,6 +175,22 @@ mod tests {
         }
         assert_eq!(name(RoomType::Text, "a\0b"), None);
         assert_eq!(name(RoomType::Varchar(Some(9)), "\0"), None);
+    }
+
+    #[test]
+    fn no_value_of_any_type_is_the_name_of_all_rooms() {
+        let all = Room::all();
+        assert!(all.is_all() && !Room::canonical("*").is_all());
+        for room_type in [
+            RoomType::Text,
+            RoomType::Varchar(None),
+            RoomType::Uuid,
+            RoomType::SmallInt,
+            RoomType::Int,
+            RoomType::BigInt,
+        ] {
+            assert_eq!(room_type.parse(all.as_str()), Err(UnknownRoom), "{room_type:?}");
+        }
     }
 
     #[test]

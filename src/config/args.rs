@@ -76,6 +76,10 @@ pub struct ServeArgs {
     #[arg(long, env = "ROWCAST_ALLOW_PUBLISH", value_parser = clap::builder::BoolishValueParser::new(), help_heading = "HTTP")]
     pub allow_publish: bool,
 
+    /// Let clients follow all rooms of a source at once, with `room=*`
+    #[arg(long, env = "ROWCAST_ALLOW_FIREHOSE", value_parser = clap::builder::BoolishValueParser::new(), help_heading = "HTTP")]
+    pub allow_firehose: bool,
+
     /// The source that /v1/rooms and /v1/events mean [default: the first attached]
     #[arg(long, env = "ROWCAST_DEFAULT_SOURCE", value_name = "NAME", value_parser = values::source_name, help_heading = "HTTP")]
     pub default_source: Option<String>,
@@ -113,6 +117,11 @@ pub struct ServeArgs {
     #[arg(long, env = "ROWCAST_QUIET_AFTER", value_name = "DURATION", default_value = "1s",
           value_parser = values::positive_duration, help_heading = "Following")]
     pub quiet_after: Duration,
+
+    /// How often journals are looked at for entries that need not be kept any longer
+    #[arg(long, env = "ROWCAST_PRUNE_INTERVAL", value_name = "DURATION", default_value = "10s",
+          value_parser = values::positive_duration, help_heading = "Following")]
+    pub prune_interval: Duration,
 
     /// Newest events of a room that are kept in memory
     #[arg(long, env = "ROWCAST_RING_EVENTS", value_name = "N", default_value_t = 1000,

@@ -19,9 +19,11 @@ pub struct Publication<'a> {
     epoch: i64,
     number: u64,
     drafts: HashMap<Room, Draft>,
+    /// For the followers of all rooms; `None` where there are none.
+    all: Option<Draft>,
 }
 
-/// What one read brings to one room.
+/// What one read brings to one room, or to the followers of all.
 struct Draft {
     cell: Arc<RoomCell>,
     bytes: BytesMut,
@@ -39,17 +41,20 @@ impl Hub {
             return;
         };
         let (epoch, number) = (*epoch, present.number);
+        let all = state.rooms.get(Room::ALL).cloned().map(Draft::new);
         let mut publication = Publication {
             state,
             epoch,
             number,
             drafts: HashMap::new(),
+            all,
         };
         let open = fill(&mut publication);
         let Publication {
             mut state,
             number,
             drafts,
+            all,
             ..
         } = publication;
         let present = Position {
@@ -58,6 +63,8 @@ impl Hub {
         };
         let dirty = drafts
             .into_values()
+            .chain(all)
+            .filter(Draft::is_touched)
             .map(|draft| self.append(&mut state, draft, &present))
             .collect::<Vec<_>>();
         state.phase = Phase::Following { epoch, present };
@@ -112,17 +119,25 @@ impl Publication<'_> {
     /// The next row in delivery order; `open` is the tail's open set after it.
     pub fn deliver(&mut self, row: &Row, open: &OpenSet) {
         self.number += 1;
-        let Some(room) = &row.room else { return };
-        let draft = match self.drafts.entry(room.clone()) {
-            MapEntry::Occupied(occupied) => occupied.into_mut(),
-            MapEntry::Vacant(vacant) => match self.state.rooms.get(room) {
-                Some(cell) => vacant.insert(Draft::new(cell.clone())),
-                None => return,
-            },
+        let Some(room) = row.audience() else { return };
+        let one = match self.drafts.entry(room.clone()) {
+            MapEntry::Occupied(occupied) => Some(occupied.into_mut()),
+            MapEntry::Vacant(vacant) => {
+                let cell = self.state.rooms.get(room).cloned();
+                cell.map(|cell| vacant.insert(Draft::new(cell)))
+            }
         };
-        draft.incomplete |= row.body == RowBody::NotRead;
-        if !draft.incomplete {
-            draft.add(self.epoch, self.number, row, room, open);
+        let one = one.and_then(|draft| draft.admitting(row));
+        let all = self.all.as_mut().and_then(|draft| draft.admitting(row));
+        match (one, all) {
+            (Some(one), Some(all)) => {
+                one.add(self.epoch, self.number, row, room, open);
+                all.add_newest_of(one);
+            }
+            (Some(draft), None) | (None, Some(draft)) => {
+                draft.add(self.epoch, self.number, row, room, open);
+            }
+            (None, None) => {}
         }
     }
 }
@@ -137,9 +152,20 @@ impl Draft {
         }
     }
 
+    /// Whether a row came for it.
+    fn is_touched(&self) -> bool {
+        self.incomplete || !self.entries.is_empty()
+    }
+
+    /// Itself, if the row's event can be added.
+    fn admitting(&mut self, row: &Row) -> Option<&mut Self> {
+        self.incomplete |= row.body == RowBody::NotRead;
+        (!self.incomplete).then_some(self)
+    }
+
     fn add(&mut self, epoch: i64, number: u64, row: &Row, room: &Room, open: &OpenSet) {
         let json = event::write_frame(&mut self.bytes, CursorText { epoch, open }, |out| {
-            event::write_json(out, row.id, room, &row.body);
+            event::write_json(out, Some(row.id), room, row);
         });
         let frame_end = self.bytes.len();
         self.entries.push(Entry {
@@ -148,6 +174,26 @@ impl Draft {
             json,
             frame_end,
             open_after: Arc::new(open.clone()),
+        });
+    }
+
+    /// Adds the newest event of `other`, whose frame is the same here. Copied, not shared: the frames of a segment lie
+    /// side by side, and a slice of the other's bytes would pin all of them when that one's ring has dropped them.
+    fn add_newest_of(&mut self, other: &Self) {
+        let (newest, before) = match &other.entries[..] {
+            [.., before, newest] => (newest, before.frame_end),
+            [newest] => (newest, 0),
+            [] => return,
+        };
+        let at = self.bytes.len();
+        self.bytes
+            .extend_from_slice(&other.bytes[before..newest.frame_end]);
+        self.entries.push(Entry {
+            number: newest.number,
+            id: newest.id,
+            json: newest.json.start - before + at..newest.json.end - before + at,
+            frame_end: self.bytes.len(),
+            open_after: newest.open_after.clone(),
         });
     }
 }

@@ -44,14 +44,8 @@ fn publish(hub: &Hub, rows: &[(i64, usize)]) {
     hub.publish(|publication| {
         for &(id, name) in rows {
             let body = RowBody::Json("{}".into());
-            publication.deliver(
-                &Row {
-                    id,
-                    room: Some(room(name)),
-                    body,
-                },
-                &OpenSet::above(id),
-            );
+            let row = Row::inserted(id, Some(room(name)), body);
+            publication.deliver(&row, &OpenSet::above(id));
         }
         OpenSet::above(rows.last().map_or(0, |row| row.0))
     });
@@ -219,6 +213,78 @@ fn subscribers_on_threads_of_their_own_miss_no_wake_and_no_event() {
     });
 }
 
+/// The frames of what a subscriber finds behind a delivery, joined.
+fn frames(subscriber: &Subscriber, after: u64) -> Vec<u8> {
+    match subscriber.pull(after) {
+        Pull::Overtaken => panic!("this ring holds everything"),
+        Pull::Nothing => Vec::new(),
+        Pull::Pieces { first, rest } => {
+            let pieces = std::iter::once(first).chain(rest);
+            let frames = pieces.map(|piece| piece.segment.frames(piece.run));
+            frames.flat_map(|frames| frames.to_vec()).collect()
+        }
+    }
+}
+
+/// Nobody is in room 2, and no row of room 3 has a room.
+#[test]
+fn a_follower_of_all_rooms_gets_the_frames_that_each_room_gets_in_the_order_of_delivery() {
+    for seed in 0..40 {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let hub = hub(AMPLE);
+        let all = Subscriber::new(hub.clone(), &[Room::all()]);
+        let single = [0, 1].map(|name| Subscriber::new(hub.clone(), &[room(name)]));
+        let both = Subscriber::new(hub.clone(), &[room(0), room(1)]);
+        let mut expected = [const { String::new() }; 4];
+        let mut id = 0;
+        for _ in 0..30 {
+            hub.publish(|publication| {
+                for _ in 0..rng.random_range(0..5) {
+                    id += 1;
+                    let name = rng.random_range(0..4);
+                    let json = format!("{{\"n\":\"{}\"}}", "x".repeat(rng.random_range(0..9)));
+                    let event =
+                        format!("{{\"op\":\"insert\",\"id\":{id},\"room\":\"{name}\",\"row\":{json}}}");
+                    let frame = format!("id: 7.{id}\ndata: {event}\n\n");
+                    let row = Row::inserted(id, Some(room(name)).filter(|_| name != 3), RowBody::Json(json));
+                    publication.deliver(&row, &OpenSet::above(id));
+                    // The last is for the followers of all rooms.
+                    let to = [&[0, 3][..], &[1, 3], &[3], &[]][name];
+                    to.iter().for_each(|&to| expected[to] += &frame);
+                }
+                OpenSet::above(id)
+            });
+        }
+        assert_eq!(frames(&all, 1), expected[3].as_bytes(), "seed {seed}");
+        for (name, subscriber) in single.iter().enumerate() {
+            assert_eq!(frames(subscriber, 1), expected[name].as_bytes(), "seed {seed}");
+        }
+        // What is cut out of joined frames begins and ends where it should.
+        let after = rng.random_range(1..=id as u64 + 1);
+        assert!(expected[3].as_bytes().ends_with(&frames(&all, after)));
+        assert_eq!(frames(&both, 1).len(), expected[0].len() + expected[1].len());
+        assert_eq!(
+            hub.ring_bytes(),
+            expected.iter().take(2).map(String::len).sum::<usize>() + expected[3].len()
+        );
+    }
+}
+
+#[test]
+fn a_read_without_contents_begins_the_ring_of_all_rooms_anew() {
+    let hub = hub(AMPLE);
+    let all = Subscriber::new(hub.clone(), &[Room::all()]);
+    publish(&hub, &[(1, 0)]);
+    hub.publish(|publication| {
+        let row = Row::inserted(2, Some(room(0)), RowBody::NotRead);
+        publication.deliver(&row, &OpenSet::above(2));
+        OpenSet::above(2)
+    });
+    assert!(matches!(all.pull(1), Pull::Overtaken));
+    publish(&hub, &[(3, 1)]);
+    assert!(frames(&all, present(&all) - 1).starts_with(b"id: 7.3\n"));
+}
+
 #[test]
 fn the_bound_over_all_rooms_holds_and_what_is_reached_is_complete() {
     for seed in 0..40 {
@@ -237,6 +303,7 @@ fn the_bound_over_all_rooms_holds_and_what_is_reached_is_complete() {
             .map(|name| Subscriber::new(hub.clone(), &[room(name)]))
             .collect();
         let both = Subscriber::new(hub.clone(), &[room(0), room(1)]);
+        let all = Subscriber::new(hub.clone(), &[Room::all()]);
         let mut rows: Vec<(i64, usize)> = Vec::new();
         for _ in 0..100 {
             let read: Vec<_> = (1..=rng.random_range(1..6))
@@ -253,7 +320,7 @@ fn the_bound_over_all_rooms_holds_and_what_is_reached_is_complete() {
             for (subscriber, of) in subscribers
                 .iter()
                 .zip([&[0][..], &[1], &[2]])
-                .chain([(&both, &[0, 1][..])])
+                .chain([(&both, &[0, 1][..]), (&all, &[0, 1, 2, 3])])
             {
                 assert!(
                     !matches!(subscriber.pull(present(subscriber)), Pull::Overtaken),
