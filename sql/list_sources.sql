@@ -22,9 +22,7 @@ with found as (
 ), keyed as (
     -- The key's columns of a journal, with the operator that the type's own index order calls equal (citext has its own).
     select f.name, array_agg(k.column_name order by k.nr) as names,
-           array_agg(case when t.typnamespace = 'pg_catalog'::regnamespace then pg_catalog.format_type(t.oid, -1)
-                          else pg_catalog.quote_ident((select nspname from pg_catalog.pg_namespace where oid = t.typnamespace)) || '.' || pg_catalog.quote_ident(t.typname)
-                     end order by k.nr) as types,
+           array_agg(rowcast.type_name(t.oid) order by k.nr) as types,
            array_agg(coalesce(e.operator, 'operator(pg_catalog.=)') order by k.nr) as equals,
            bool_and(a.atttypid is not distinct from k.column_type) as as_registered,
            coalesce(bool_and(pg_catalog.has_column_privilege(f.table_oid, a.attnum, 'select')), false) as readable
