@@ -58,7 +58,7 @@ select f.name, f.ordinal, f.epoch, f.revision, f.start_id, f.sequence_filenode, 
         when f.room_attnum is null then pg_catalog.format('its room column %I is gone', f.room_column)
         when f.journal is null and f.id_type not in (20, 21, 23) then
             pg_catalog.format('its id column is of type %s now', f.id_type::regtype)
-        when f.journal is null and f.room_now not in (20, 21, 23, 25, 1043, 2950) or f.room_now <> f.room_type then
+        when f.journal is null and f.room_now not in (20, 21, 23, 25, 1043, 2950) or f.room_expression is null and f.room_now <> f.room_type then
             pg_catalog.format('its room column is of type %s now', f.room_now::regtype)
         when f.journal is null and not f.room_strict then 'its room column has a nondeterministic collation now'
         when f.journal is not null and f.journal_oid is null then 'its journal is gone: attach the table again'
