@@ -2,11 +2,13 @@
 -- followed by this role, null if it can. Names come back quoted; the tail puts them into its statements.
 with found as (
     select s.*, c.oid as table_oid, c.relowner, n.nspname, c.relname,
-           i.attnum as id_attnum, i.atttypid as id_type, r.attnum as room_attnum, r.atttypid as room_type,
-           r.atttypmod as room_typmod, o.collisdeterministic as room_strict
+           i.attnum as id_attnum, i.atttypid as id_type, r.attnum as room_attnum, r.atttypid as room_now,
+           r.atttypmod as room_typmod, o.collisdeterministic as room_strict,
+           j.oid as journal_oid, j.relname as journal_name
     from rowcast.sources s
     left join pg_catalog.pg_class c on c.oid = s.relation
     left join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+    left join pg_catalog.pg_class j on j.oid = s.journal
     left join pg_catalog.pg_attribute i on i.attrelid = c.oid and i.attname = s.id_column and i.attnum > 0 and not i.attisdropped
     left join pg_catalog.pg_attribute r on r.attrelid = c.oid and r.attname = s.room_column and r.attnum > 0 and not r.attisdropped
     left join pg_catalog.pg_collation o on o.oid = r.attcollation
@@ -17,34 +19,70 @@ with found as (
     from found f join pg_catalog.pg_attribute a on a.attrelid = f.table_oid and a.attnum > 0 and not a.attisdropped
     where f.columns is null or a.attname = any (f.columns)
     group by f.name
+), keyed as (
+    -- The key's columns of a journal, with the operator that the type's own index order calls equal (citext has its own).
+    select f.name, array_agg(k.column_name order by k.nr) as names,
+           array_agg(case when t.typnamespace = 'pg_catalog'::regnamespace then pg_catalog.format_type(t.oid, null)
+                          else pg_catalog.quote_ident((select nspname from pg_catalog.pg_namespace where oid = t.typnamespace)) || '.' || pg_catalog.quote_ident(t.typname)
+                     end order by k.nr) as types,
+           array_agg(coalesce(e.operator, 'operator(pg_catalog.=)') order by k.nr) as equals,
+           bool_and(a.atttypid is not distinct from k.column_type) as as_registered,
+           coalesce(bool_and(pg_catalog.has_column_privilege(f.table_oid, a.attnum, 'select')), false) as readable
+    from found f
+    cross join lateral unnest(f.key_columns, f.key_types) with ordinality k (column_name, column_type, nr)
+    left join pg_catalog.pg_attribute a on a.attrelid = f.table_oid and a.attname = k.column_name and a.attnum > 0
+                                       and not a.attisdropped
+    left join pg_catalog.pg_type t on t.oid = a.atttypid
+    left join lateral (
+        select pg_catalog.format('operator(%I.%s)', p.nspname, q.oprname) as operator
+        from pg_catalog.pg_opclass d
+        join pg_catalog.pg_am m on m.oid = d.opcmethod and m.amname = 'btree'
+        join pg_catalog.pg_amop w on w.amopfamily = d.opcfamily and w.amopstrategy = 3
+                                 and w.amoplefttype = d.opcintype and w.amoprighttype = d.opcintype
+        join pg_catalog.pg_operator q on q.oid = w.amopopr
+        join pg_catalog.pg_namespace p on p.oid = q.oprnamespace
+        where d.opcdefault and d.opcintype = coalesce(nullif(t.typbasetype, 0::oid), t.oid)
+    ) e on true
+    group by f.name
 )
-select f.name, f.ordinal, f.epoch, f.start_id, f.sequence_filenode, f.never_ring, f.table_oid as relation_oid,
+select f.name, f.ordinal, f.epoch, f.revision, f.start_id, f.sequence_filenode, f.never_ring, f.table_oid as relation_oid,
     pg_catalog.quote_ident(f.nspname) || '.' || pg_catalog.quote_ident(f.relname) as relation,
-    pg_catalog.quote_ident(f.id_column) as id_column, f.id_type,
-    pg_catalog.quote_ident(f.room_column) as room_column, f.room_type, f.room_typmod,
+    pg_catalog.quote_ident(f.id_column) as id_column,
+    pg_catalog.quote_ident(f.room_column) as room_column, f.room_expression, f.room_now as room_type, f.room_typmod, coalesce(f.room_strict, true) as room_strict,
     s.names as columns, case when f.columns is not null then s.quoted end as payload_columns,
     f.id_sequence::oid as id_sequence_oid, f.bell::oid as bell_oid,
+    f.changes, f.journal_oid, 'rowcast.' || pg_catalog.quote_ident(f.journal_name) as journal,
+    coalesce(f.keep_rows || ' rows', f.keep_for::text) as keep, f.always, f.per_statement,
+    k.names as key_columns, k.types as key_types, k.equals as key_equals,
     case
         when f.table_oid is null then 'its table is gone'
-        when f.id_attnum is null then pg_catalog.format('its id column %I is gone', f.id_column)
+        when f.id_column is not null and f.id_attnum is null then pg_catalog.format('its id column %I is gone', f.id_column)
         when f.room_attnum is null then pg_catalog.format('its room column %I is gone', f.room_column)
-        when f.id_type not in (20, 21, 23) then
+        when f.journal is null and f.id_type not in (20, 21, 23) then
             pg_catalog.format('its id column is of type %s now', f.id_type::regtype)
-        when f.room_type not in (20, 21, 23, 25, 1043, 2950) then
-            pg_catalog.format('its room column is of type %s now', f.room_type::regtype)
-        when not f.room_strict then 'its room column has a nondeterministic collation now'
+        when f.journal is null and f.room_now not in (20, 21, 23, 25, 1043, 2950) or f.room_now <> f.room_type then
+            pg_catalog.format('its room column is of type %s now', f.room_now::regtype)
+        when f.journal is null and not f.room_strict then 'its room column has a nondeterministic collation now'
+        when f.journal is not null and f.journal_oid is null then 'its journal is gone: attach the table again'
+        when f.journal is not null and not k.as_registered then pg_catalog.format(
+            'a column of its key (%s) is gone or of another type now: attach the table again', array_to_string(f.key_columns, ', '))
         when pg_catalog.cardinality(s.names) < pg_catalog.cardinality(f.columns) then pg_catalog.format('columns are gone: %s',
             (select string_agg(c, ', ') from unnest(f.columns) c where c <> all (s.names)))
-        when rowcast.sequence_of(f.relation, f.id_column) is distinct from f.id_sequence then
+        when f.journal is null and rowcast.sequence_of(f.relation, f.id_column) is distinct from f.id_sequence then
             'its ids are drawn from another sequence now, or from none'
         when not exists (select from pg_catalog.pg_class where oid = f.bell) then 'its bell is gone'
         when not pg_catalog.has_schema_privilege(f.nspname, 'usage') then
             pg_catalog.format('role %I may not use schema %I', current_user, f.nspname)
-        when not (s.readable and pg_catalog.has_column_privilege(f.table_oid, f.id_attnum, 'select')
-                  and pg_catalog.has_column_privilege(f.table_oid, f.room_attnum, 'select')) then
+        when not (s.readable and pg_catalog.has_column_privilege(f.table_oid, f.room_attnum, 'select')
+                  and coalesce(pg_catalog.has_column_privilege(f.table_oid, f.id_attnum, 'select'), k.readable)
+                  and coalesce(k.readable, true)) then
             pg_catalog.format('role %I may not read it: grant select on %I.%I to %1$I;', current_user, f.nspname, f.relname)
+        when not coalesce(pg_catalog.has_table_privilege(f.journal_oid, 'select, delete'), true) then
+            pg_catalog.format('role %I may not read its journal: grant select, delete on rowcast.%I to %1$I;', current_user, f.journal_name)
         when not pg_catalog.has_sequence_privilege(f.id_sequence, 'select, usage') then
             pg_catalog.format('role %I may not read its sequence: grant select on sequence %s to %1$I;', current_user, f.id_sequence)
+        when not coalesce(pg_catalog.has_sequence_privilege(f.skip_sequence, 'select, usage'), true) then
+            pg_catalog.format('role %I may not read its sequence: grant select on sequence %s to %1$I;', current_user, f.skip_sequence)
         when not pg_catalog.has_sequence_privilege(f.bell, 'update') then
             pg_catalog.format('role %I may not set its bell: grant update on sequence %s to %1$I;', current_user, f.bell)
         when not pg_catalog.has_sequence_privilege(f.bell, 'select, usage') then
@@ -52,5 +90,7 @@ select f.name, f.ordinal, f.epoch, f.start_id, f.sequence_filenode, f.never_ring
         when pg_catalog.row_security_active(f.table_oid) then
             pg_catalog.format('row security applies to role %I, which would miss rows', current_user)
     end as broken
-from found f left join sent s on s.name = f.name
+from found f
+left join sent s on s.name = f.name
+left join keyed k on k.name = f.name
 order by f.ordinal

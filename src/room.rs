@@ -62,6 +62,8 @@ pub enum RoomType {
     SmallInt,
     Int,
     BigInt,
+    /// Of a journal: the text of a value of any other type, or of an expression. Any text may be a room.
+    Rendered,
 }
 
 /// The text is no value of the room's type, so no row can be in that room.
@@ -73,7 +75,7 @@ impl RoomType {
     /// The type's name in SQL, without a length.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Text => "text",
+            Self::Text | Self::Rendered => "text",
             Self::Varchar(_) => "varchar",
             Self::Uuid => "uuid",
             Self::SmallInt => "smallint",
@@ -91,7 +93,7 @@ impl RoomType {
     /// spellings that PostgreSQL 16 added for integers (`0x2a`, `1_000`) count as none on any version.
     pub fn parse(self, text: &str) -> Result<Room, UnknownRoom> {
         match self {
-            Self::Text => parse_text(text, None),
+            Self::Text | Self::Rendered => parse_text(text, None),
             Self::Varchar(characters) => parse_text(text, characters),
             Self::Uuid => parse_uuid(text),
             Self::SmallInt => parse_integer::<i16>(text),

@@ -88,10 +88,12 @@ fn source() -> Arc<LiveSource> {
         name: "messages".into(),
         relation: "public.messages".into(),
         relation_oid: 1,
-        id_column: "id".into(),
-        id_type: tokio_postgres::types::Type::INT8,
+        id_column: Some("id".into()),
         room_column: "room".into(),
+        room_expression: None,
         room_type: RoomType::Text,
+        changes: vec!["insert".into()],
+        journal: None,
         columns: Vec::new(),
         payload_columns: None,
         id_sequence_oid: 1,
@@ -100,6 +102,7 @@ fn source() -> Arc<LiveSource> {
         epoch: 7,
         start_id: 0,
         sequence_filenode: 1,
+        revision: 0,
         ordinal: 1,
     };
     let limits = SourceLimits {
@@ -182,10 +185,9 @@ fn measure(
     for read in 0..READS {
         let first_id = first_id + (read * per_read) as i64;
         let rows: Vec<Row> = (first_id..first_id + per_read as i64)
-            .map(|id| Row {
-                id,
-                room: Some(room.clone()),
-                body: RowBody::Json(format!("{{\"body\":\"message {id}\"}}")),
+            .map(|id| {
+                let body = RowBody::Json(format!("{{\"body\":\"message {id}\"}}"));
+                Row::inserted(id, Some(room.clone()), body)
             })
             .collect();
         let before = allocations();

@@ -1,5 +1,6 @@
 //! The relay as one process: wires the parts, supervises them, drains.
 
+mod pruner;
 mod supervisor;
 mod tasks;
 
@@ -71,6 +72,7 @@ pub struct App {
     drain: Drain,
     tasks: Tasks,
     supervisor: Supervisor,
+    prune_interval: Duration,
 }
 
 impl App {
@@ -122,6 +124,7 @@ impl App {
             drain,
             tasks,
             supervisor,
+            prune_interval: config.prune_interval,
         })
     }
 
@@ -161,11 +164,16 @@ impl App {
             drain,
             tasks,
             supervisor,
+            prune_interval,
         } = self;
         first_reads(&relay).await;
         tracing::info!(sources = relay.sources().len(), "listening on http://{address}");
         let stop = tasks.stop.clone();
         tasks.spawn("supervisor", async move { supervisor.run(stop).await });
+        tasks.spawn(
+            "pruner",
+            pruner::run(relay.clone(), prune_interval, tasks.stop.clone()),
+        );
         let connections = TaskTracker::new();
         let accepting = accept_all(&server, &connections);
         tokio::select! {

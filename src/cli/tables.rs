@@ -259,7 +259,7 @@ fn table(found: &[(String, Option<Source>, Vec<String>)]) -> String {
         Some(s) => [
             name.clone(),
             s.relation.clone(),
-            s.id_column.clone(),
+            s.id_column.clone().unwrap_or_else(|| "-".to_owned()),
             s.room_column.clone(),
             s.payload_columns
                 .as_ref()

@@ -118,6 +118,11 @@ pub struct ServeArgs {
           value_parser = values::positive_duration, help_heading = "Following")]
     pub quiet_after: Duration,
 
+    /// How often journals are looked at for entries that need not be kept any longer
+    #[arg(long, env = "ROWCAST_PRUNE_INTERVAL", value_name = "DURATION", default_value = "10s",
+          value_parser = values::positive_duration, help_heading = "Following")]
+    pub prune_interval: Duration,
+
     /// Newest events of a room that are kept in memory
     #[arg(long, env = "ROWCAST_RING_EVENTS", value_name = "N", default_value_t = 1000,
           value_parser = clap::value_parser!(u32).range(1..), help_heading = "Memory")]

@@ -48,6 +48,7 @@ pub struct ServeConfig {
     pub busy_bells_per_second: u32,
     pub poll_interval: Duration,
     pub quiet_after: Duration,
+    pub prune_interval: Duration,
     /// Of one room.
     pub ring_events: usize,
     /// Of one room.
@@ -124,6 +125,7 @@ impl ServeConfig {
             busy_bells_per_second: args.busy_bells_per_second,
             poll_interval: args.poll_interval,
             quiet_after: args.quiet_after,
+            prune_interval: args.prune_interval,
             ring_events: args.ring_events as usize,
             ring_bytes: args.ring_bytes,
             ring_total_bytes: args.ring_total_bytes,

@@ -65,6 +65,13 @@ impl OpenSet {
         self.high
     }
 
+    /// The lowest open id.
+    pub fn lowest(&self) -> i64 {
+        self.gaps
+            .first()
+            .map_or(self.high.saturating_add(1), |gap| gap.low)
+    }
+
     /// The gaps, ascending.
     pub fn gaps(&self) -> &[IdRange] {
         &self.gaps

@@ -1,6 +1,7 @@
 //! Events on their way to one subscriber, as the transports take them: SSE frames, JSON texts, or lines of them.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -22,6 +23,8 @@ enum Events {
     Shared { first: Piece, rest: Vec<Piece> },
     /// The subscriber's positions are its own: shared JSON, frames of its own.
     Own(Vec<OwnEvent>),
+    /// Rows as they stand in the table, as the JSON of events without a position.
+    Listed { events: Arc<[Bytes]>, run: Range<usize> },
 }
 
 impl Batch {
@@ -38,6 +41,15 @@ impl Batch {
         Self {
             epoch,
             events: Events::Own(events),
+        }
+    }
+
+    /// Rows as they stand in the table, not of the journal that is followed.
+    pub fn listed(epoch: i64, events: Arc<[Bytes]>) -> Self {
+        let run = 0..events.len();
+        Self {
+            epoch,
+            events: Events::Listed { events, run },
         }
     }
 
@@ -64,6 +76,7 @@ impl Batch {
                 first.run.len() + rest.iter().map(|piece| piece.run.len()).sum::<usize>()
             }
             Events::Own(events) => events.len(),
+            Events::Listed { run, .. } => run.len(),
         }
     }
 
@@ -73,7 +86,8 @@ impl Batch {
     }
 
     /// The SSE frames of all events, joined. In the usual case, one read's events for a subscriber in step, this is a
-    /// slice of the ring's bytes: no copy, no allocation.
+    /// slice of the ring's bytes: no copy, no allocation. Rows that were listed have no `id:` line, so that a client that
+    /// is cut off among them begins again.
     pub fn frames(&self) -> Bytes {
         match &self.events {
             Events::Shared { first, rest } if rest.is_empty() => first.segment.frames(first.run.clone()),
@@ -95,6 +109,13 @@ impl Batch {
                 }
                 joined.freeze()
             }
+            Events::Listed { events, run } => {
+                let mut joined = BytesMut::new();
+                for json in &events[run.clone()] {
+                    event::write_unplaced_frame(&mut joined, json);
+                }
+                joined.freeze()
+            }
         }
     }
 
@@ -109,22 +130,25 @@ impl Batch {
 
     /// Each event's JSON text.
     pub fn events(&self) -> impl Iterator<Item = &[u8]> {
-        let (first, rest, own) = match &self.events {
-            Events::Shared { first, rest } => (Some(first), &rest[..], &[][..]),
-            Events::Own(events) => (None, &[][..], &events[..]),
+        let (first, rest, own, listed) = match &self.events {
+            Events::Shared { first, rest } => (Some(first), &rest[..], &[][..], &[][..]),
+            Events::Own(events) => (None, &[][..], &events[..], &[][..]),
+            Events::Listed { events, run } => (None, &[][..], &[][..], &events[run.clone()]),
         };
         let shared = first.into_iter().chain(rest).flat_map(|piece| {
             piece.segment.entries[piece.run.clone()]
                 .iter()
                 .map(|entry| &piece.segment.bytes[entry.json.clone()])
         });
-        shared.chain(own.iter().map(|event| &event.json[..]))
+        let own = own.iter().map(|event| &event.json[..]);
+        shared.chain(own).chain(listed.iter().map(|json| &json[..]))
     }
 
     /// Keeps the first `count` events.
     pub fn truncate(&mut self, count: usize) {
         match &mut self.events {
             Events::Own(events) => events.truncate(count),
+            Events::Listed { run, .. } => run.end = run.end.min(run.start + count),
             Events::Shared { first, rest } => {
                 let mut left = count;
                 for piece in std::iter::once(first).chain(rest.iter_mut()) {
@@ -137,7 +161,7 @@ impl Batch {
         }
     }
 
-    /// The subscriber's position after the last event; `None` if there is none.
+    /// The subscriber's position after the last event; `None` if there is no event, or none with a position.
     pub fn cursor(&self) -> Option<Cursor> {
         self.open_after().map(|open| Cursor {
             epoch: self.epoch,
@@ -148,6 +172,7 @@ impl Batch {
     fn open_after(&self) -> Option<&OpenSet> {
         match &self.events {
             Events::Own(events) => events.last().map(|event| &event.open_after),
+            Events::Listed { .. } => None,
             Events::Shared { first, rest } => {
                 let last = rest.last().unwrap_or(first);
                 last.segment.entries[last.run.clone()]

@@ -9,8 +9,9 @@ use crate::cursor::{Cursor, OpenSet};
 use crate::hub::{Hub, Joined, Piece, Position, Pull, Subscriber};
 use crate::room::Room;
 
+use super::at::At;
 use super::open::{Open, after_row};
-use super::replay::{Failed, Page, Replays, Request};
+use super::replay::{Failed, Listing, Page, Replays, Request};
 use super::{Batch, FeedError, ResetCode, Start, Step, Subscription};
 
 /// One subscriber's stream of steps. It never ends by itself.
@@ -43,6 +44,11 @@ enum Stage {
         joined: At,
         found: BoxFuture<'static, Result<Option<i64>, Failed>>,
     },
+    /// Which are the newest rows, where the table has an order that its journal has not?
+    Listing {
+        joined: At,
+        found: BoxFuture<'static, Result<Listing, Failed>>,
+    },
     /// Sends what the tail had closed at `from`; it follows from there once the last page is sent.
     Replaying {
         page: BoxFuture<'static, Result<Page, Failed>>,
@@ -51,14 +57,6 @@ enum Stage {
     },
     /// Follows; `present` until ready was said.
     Following { present: Option<Position> },
-}
-
-/// A place in the tail's deliveries, taken in one instant.
-#[derive(Clone)]
-struct At {
-    epoch: i64,
-    present: Position,
-    anchor: Position,
 }
 
 impl Feed {
@@ -107,6 +105,10 @@ impl Feed {
                     let found = ready!(found.as_mut().poll(cx));
                     self.on_located(found)?
                 }
+                Stage::Listing { found, .. } => {
+                    let found = ready!(found.as_mut().poll(cx));
+                    self.on_listed(found)?
+                }
                 Stage::Replaying { page, .. } => {
                     let page = ready!(page.as_mut().poll(cx));
                     self.on_page(page)?
@@ -140,21 +142,13 @@ impl Feed {
     }
 
     fn poll_join(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Step>, FeedError>> {
-        let at = match self.subscriber.join() {
-            Joined::Closed => return Poll::Ready(Err(FeedError::Gone)),
-            Joined::NotStarted => {
-                ready!(self.subscriber.poll_news(cx, 0));
-                return Poll::Ready(Ok(None));
-            }
-            Joined::At {
-                epoch,
-                present,
-                anchor,
-            } => At {
-                epoch,
-                present,
-                anchor,
-            },
+        let joined = self.subscriber.join();
+        if matches!(joined, Joined::Closed) {
+            return Poll::Ready(Err(FeedError::Gone));
+        }
+        let Some(at) = At::of(joined) else {
+            ready!(self.subscriber.poll_news(cx, 0));
+            return Poll::Ready(Ok(None));
         };
         Poll::Ready(Ok(match self.start.clone() {
             None if self.epoch != at.epoch => self.reset(ResetCode::Truncated, at),
@@ -195,21 +189,7 @@ impl Feed {
         if high <= ceiling {
             return Ok(None);
         }
-        Ok(match self.subscriber.join() {
-            Joined::At {
-                epoch,
-                present,
-                anchor,
-            } => self.reset(
-                ResetCode::CursorAhead,
-                At {
-                    epoch,
-                    present,
-                    anchor,
-                },
-            ),
-            Joined::NotStarted | Joined::Closed => None,
-        })
+        Ok(At::of(self.subscriber.join()).and_then(|at| self.reset(ResetCode::CursorAhead, at)))
     }
 
     /// Tells of the reset and goes on: one who followed, from where the new epoch began as far as the ring reaches;
@@ -232,11 +212,29 @@ impl Feed {
             let open = OpenSet::clone(&at.present.open);
             return self.follow_after_replay(open, at.present.clone(), at);
         }
-        let ranges = OpenSet::above(0).difference(&at.present.open);
-        let found = Box::pin(self.replays.nth_newest(self.rooms.clone(), ranges, self.last));
         self.start = Some(Start::Now);
-        self.stage = Stage::Locating { joined: at, found };
+        let rooms = self.rooms.clone();
+        self.stage = if self.replays.lists_rows() {
+            let unseen = at.present.open.ranges().collect();
+            let found = Box::pin(self.replays.list(rooms, unseen, i64::MAX, self.last));
+            Stage::Listing { joined: at, found }
+        } else {
+            let ranges = OpenSet::above(0).difference(&at.present.open);
+            let found = Box::pin(self.replays.nth_newest(rooms, ranges, self.last));
+            Stage::Locating { joined: at, found }
+        };
         None
+    }
+
+    /// The rows as they stand, without those whose insertion the tail had not seen, and then what it sees from there on.
+    fn on_listed(&mut self, found: Result<Listing, Failed>) -> Result<Option<Step>, FeedError> {
+        let Stage::Listing { joined, .. } = std::mem::replace(&mut self.stage, Stage::Join) else {
+            return Ok(None);
+        };
+        let Listing { events, .. } = found?;
+        let open = OpenSet::clone(&joined.present.open);
+        self.follow_after_replay(open, joined.present.clone(), joined);
+        Ok((!events.is_empty()).then(|| Step::Events(Batch::listed(self.epoch, events))))
     }
 
     fn on_located(&mut self, found: Result<Option<i64>, Failed>) -> Result<Option<Step>, FeedError> {
@@ -298,14 +296,16 @@ impl Feed {
         let Stage::Replaying { from, present, .. } = std::mem::replace(&mut self.stage, Stage::Join) else {
             return Ok(None);
         };
-        let Page { segment, cut } = page?;
-        let last = segment.as_ref().and_then(|segment| segment.entries.last());
-        match last {
-            Some(last) if cut => {
-                self.open = Open::Own(OpenSet::clone(&last.open_after));
+        let (segment, rest) = match page? {
+            Page::Events { segment, rest } => (segment, rest),
+            Page::Expired => return Ok(self.on_expired()),
+        };
+        match rest {
+            Some(rest) => {
+                self.open = Open::Own(rest);
                 self.stage = self.replay(from, present);
             }
-            _ => {
+            None => {
                 let open = self.open.set().intersection(&from.open);
                 self.open = Open::new(open, &from.open);
                 self.stage = Stage::Following {
@@ -317,6 +317,12 @@ impl Feed {
             let run = 0..segment.entries.len();
             Step::Events(Batch::shared(self.epoch, Piece { segment, run }, Vec::new()))
         }))
+    }
+
+    /// The journal does not reach back to where the subscriber stands.
+    fn on_expired(&mut self) -> Option<Step> {
+        let at = At::of(self.subscriber.join())?;
+        self.reset(ResetCode::Expired, at)
     }
 
     fn poll_follow(&mut self, cx: &mut Context<'_>) -> Poll<Option<Step>> {

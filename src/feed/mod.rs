@@ -6,6 +6,7 @@
 //! nothing is repeated. Where the ring reaches back to a position that C lies within, C∖O0 is empty and nothing is read.
 
 mod asked;
+mod at;
 mod batch;
 mod machine;
 mod open;
@@ -16,7 +17,7 @@ use crate::room::Room;
 
 pub use batch::Batch;
 pub use machine::Feed;
-pub use replay::{Failed, Page, Replays, Request, Table};
+pub use replay::{Failed, Listing, Page, Replays, Request, Table};
 
 /// Where a subscriber begins.
 #[derive(Clone, Debug)]
@@ -63,6 +64,8 @@ pub enum ResetCode {
     Epoch,
     /// The table was truncated, or its ids began anew, while the subscriber followed.
     Truncated,
+    /// It is older than what the journal keeps.
+    Expired,
 }
 
 impl ResetCode {
@@ -72,6 +75,7 @@ impl ResetCode {
             Self::CursorAhead => "cursor_ahead",
             Self::Epoch => "epoch",
             Self::Truncated => "truncated",
+            Self::Expired => "expired",
         }
     }
 }

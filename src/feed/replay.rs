@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, RwLock};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::Semaphore;
@@ -16,7 +16,8 @@ use crate::cursor::{CursorText, IdRange, OpenSet};
 use crate::event::{self, Row};
 use crate::hub::{Entry, Segment};
 use crate::pg::PgError;
-use crate::pg::store::{self, Store};
+use crate::pg::answer;
+use crate::pg::store::Store;
 use crate::room::Room;
 
 use super::FeedError;
@@ -34,6 +35,28 @@ pub struct Request {
     pub max_rows: usize,
 }
 
+impl Request {
+    /// What stays open to the end: wanted ∩ base.
+    fn kept(&self) -> OpenSet {
+        self.wanted.intersection(&self.base)
+    }
+
+    /// The position of one who has a replayed row, by the rule of the seam:
+    /// open = (wanted ∩ base) ∪ (wanted ∩ (row, ∞)).
+    fn open_after(&self, id: i64, kept: &OpenSet) -> OpenSet {
+        kept.union(&self.wanted.above_id(id))
+    }
+}
+
+/// Which are the newest so many rows, up to a key, without those whose insertion is an unseen entry?
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct List {
+    rooms: Arc<[Room]>,
+    unseen: Vec<IdRange>,
+    highest: i64,
+    count: usize,
+}
+
 /// Where do the newest so many rows begin?
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Newest {
@@ -47,10 +70,25 @@ const PAGES_BYTES: usize = 4 << 20;
 
 /// One page of a replay, encoded.
 #[derive(Clone, Debug)]
-pub struct Page {
-    /// The events; `None` if there are none.
-    pub segment: Option<Arc<Segment>>,
-    /// More may stand behind the last event.
+pub enum Page {
+    Events {
+        /// `None` if there are none.
+        segment: Option<Arc<Segment>>,
+        /// Where to go on: the subscriber's open set after the last row that was read, event or not. `None`: the page was
+        /// the last.
+        rest: Option<OpenSet>,
+    },
+    /// Some of what it should cover is no longer kept.
+    Expired,
+}
+
+/// The newest rows of a table whose journal is followed, each as the JSON of an event: rows as they stand have no
+/// position among the journal's entries.
+#[derive(Clone, Debug)]
+pub struct Listing {
+    /// Oldest first.
+    pub events: Arc<[Bytes]>,
+    /// Older ones were left out.
     pub cut: bool,
 }
 
@@ -62,7 +100,7 @@ pub trait Table: Send + Sync {
         rooms: &'a [Room],
         ranges: &'a [IdRange],
         max_rows: usize,
-    ) -> BoxFuture<'a, Result<store::Page, PgError>>;
+    ) -> BoxFuture<'a, Result<Option<answer::Page>, PgError>>;
 
     /// See [`Store::nth_newest`].
     fn nth_newest<'a>(
@@ -74,6 +112,22 @@ pub trait Table: Send + Sync {
 
     /// See [`Store::ceiling`].
     fn ceiling(&self) -> BoxFuture<'_, Result<i64, PgError>>;
+
+    /// See [`Store::lists_rows`]: not of a table that is followed itself.
+    fn lists_rows(&self) -> bool {
+        false
+    }
+
+    /// See [`Store::newest`].
+    fn newest<'a>(
+        &'a self,
+        _rooms: &'a [Room],
+        _unseen: &'a [IdRange],
+        _highest: i64,
+        _count: usize,
+    ) -> BoxFuture<'a, Result<Option<answer::Newest>, PgError>> {
+        std::future::ready(Ok(None)).boxed()
+    }
 }
 
 impl Table for Store {
@@ -82,7 +136,7 @@ impl Table for Store {
         rooms: &'a [Room],
         ranges: &'a [IdRange],
         max_rows: usize,
-    ) -> BoxFuture<'a, Result<store::Page, PgError>> {
+    ) -> BoxFuture<'a, Result<Option<answer::Page>, PgError>> {
         self.replay(rooms, ranges, max_rows).boxed()
     }
 
@@ -97,6 +151,20 @@ impl Table for Store {
 
     fn ceiling(&self) -> BoxFuture<'_, Result<i64, PgError>> {
         self.ceiling().boxed()
+    }
+
+    fn lists_rows(&self) -> bool {
+        self.lists_rows()
+    }
+
+    fn newest<'a>(
+        &'a self,
+        rooms: &'a [Room],
+        unseen: &'a [IdRange],
+        highest: i64,
+        count: usize,
+    ) -> BoxFuture<'a, Result<Option<answer::Newest>, PgError>> {
+        self.newest(rooms, unseen, highest, count).boxed()
     }
 }
 
@@ -117,6 +185,7 @@ pub struct Replays {
     permits: Semaphore,
     pages: Arc<Asked<Request, Page>>,
     newest: Arc<Asked<Newest, Option<i64>>>,
+    listings: Arc<Asked<List, Listing>>,
 }
 
 impl Replays {
@@ -127,6 +196,7 @@ impl Replays {
             permits: Semaphore::new(at_once),
             pages: Asked::new(),
             newest: Asked::new(),
+            listings: Asked::new(),
         })
     }
 
@@ -143,6 +213,7 @@ impl Replays {
     pub fn sweep(&self, now: Instant) {
         self.pages.sweep(now);
         self.newest.sweep(now);
+        self.listings.sweep(now);
     }
 
     /// The page that `request` asks for, shared with equal requests of the same moment.
@@ -162,23 +233,60 @@ impl Replays {
     ) -> Result<(VecDeque<Arc<Segment>>, bool), Failed> {
         let (mut segments, mut bytes, mut left_out) = (VecDeque::<Arc<Segment>>::new(), 0, false);
         loop {
-            let Page { segment, cut } = self.page(request.clone()).await?;
-            let Some(segment) = segment else {
-                return Ok((segments, left_out));
+            let Page::Events { segment, rest } = self.page(request.clone()).await? else {
+                // Pruned under way: what is left is the newest all the same.
+                return Ok((segments, true));
             };
-            if let Some(last) = segment.entries.last() {
-                request.wanted = OpenSet::clone(&last.open_after);
+            if let Some(segment) = segment {
+                bytes += segment.bytes.len();
+                segments.push_back(segment);
             }
-            bytes += segment.bytes.len();
-            segments.push_back(segment);
             while bytes > PAGES_BYTES && segments.len() > 1 {
                 left_out = true;
                 bytes -= segments.pop_front().map_or(0, |oldest| oldest.bytes.len());
             }
-            if !cut {
-                return Ok((segments, left_out));
+            match rest {
+                Some(rest) => request.wanted = rest,
+                None => return Ok((segments, left_out)),
             }
         }
+    }
+
+    /// Whether [`Replays::list`] has an answer: the rows of the table have an order of their own, beside that of the
+    /// journal that is followed.
+    pub fn lists_rows(&self) -> bool {
+        self.table().lists_rows()
+    }
+
+    /// The newest `count` rows with a key of at most `highest`, without those whose insertion is an entry in `unseen`.
+    /// Shared like a page.
+    pub fn list(
+        self: &Arc<Self>,
+        rooms: Arc<[Room]>,
+        unseen: Vec<IdRange>,
+        highest: i64,
+        count: usize,
+    ) -> Answer<Listing> {
+        let list = List {
+            rooms,
+            unseen,
+            highest,
+            count,
+        };
+        let (replays, asked) = (Arc::clone(self), list.clone());
+        self.listings.ask(list, async move {
+            let _permit = replays.permit().await;
+            let List {
+                rooms,
+                unseen,
+                highest,
+                count,
+            } = asked;
+            // One more than asked for says whether older ones remain.
+            let found = replays.table().newest(&rooms, &unseen, highest, count + 1).await;
+            let found = found.map_err(|error| failed(&error))?.ok_or(Failed)?;
+            Ok(listing(&found, count))
+        })
     }
 
     /// Where the newest `count` rows in `ranges` begin: the lowest of their ids, `None` without rows. Shared like a page.
@@ -218,10 +326,14 @@ impl Replays {
             .table()
             .replay(&request.rooms, &ranges, request.max_rows)
             .await;
-        let page = page.map_err(|error| failed(&error))?;
-        Ok(Page {
+        let page = page.map_err(|error| failed(&error))?.ok_or(Failed)?;
+        if ranges.first().is_some_and(|range| range.low <= page.kept_above) {
+            return Ok(Page::Expired);
+        }
+        let last = page.rows.last().filter(|_| page.cut);
+        Ok(Page::Events {
             segment: encode(request, &page.rows).map(Arc::new),
-            cut: page.cut,
+            rest: last.map(|last| request.open_after(last.id, &request.kept())),
         })
     }
 }
@@ -231,15 +343,14 @@ fn failed(error: &PgError) -> Failed {
     Failed
 }
 
-/// The rows as a segment, each with the position of the rule of the seam:
-/// open = (wanted ∩ base) ∪ (wanted ∩ (row, ∞)).
+/// The rows as a segment, each with its position.
 fn encode(request: &Request, rows: &[Row]) -> Option<Segment> {
-    let kept = request.wanted.intersection(&request.base);
+    let kept = request.kept();
     let mut bytes = BytesMut::new();
     let mut entries = Vec::with_capacity(rows.len());
     for row in rows {
-        let Some(room) = &row.room else { continue };
-        let open = kept.union(&request.wanted.above_id(row.id));
+        let Some(room) = row.audience() else { continue };
+        let open = request.open_after(row.id, &kept);
         let json = event::write_frame(
             &mut bytes,
             CursorText {
@@ -247,7 +358,7 @@ fn encode(request: &Request, rows: &[Row]) -> Option<Segment> {
                 open: &open,
             },
             |out| {
-                event::write_json(out, row.id, room, &row.body);
+                event::write_json(out, Some(row.id), room, row);
             },
         );
         let frame_end = bytes.len();
@@ -263,4 +374,19 @@ fn encode(request: &Request, rows: &[Row]) -> Option<Segment> {
         entries,
         bytes: bytes.freeze(),
     })
+}
+
+/// The newest `count` of the rows that were found.
+fn listing(found: &answer::Newest, count: usize) -> Listing {
+    let surplus = found.rows.len().saturating_sub(count);
+    let events = found.rows[surplus..].iter().filter_map(|row| {
+        let room = row.audience()?;
+        let mut json = BytesMut::new();
+        event::write_json(&mut json, None, room, row);
+        Some(json.freeze())
+    });
+    Listing {
+        events: events.collect(),
+        cut: found.cut,
+    }
 }

@@ -68,6 +68,8 @@ error_codes! {
     Epoch = "epoch", CONFLICT;
     /// Reset: the table was truncated.
     Truncated = "truncated", CONFLICT;
+    /// Reset: the journal does not reach back that far.
+    Expired = "expired", CONFLICT;
     /// The body is larger than the limit.
     BodyTooLarge = "body_too_large", PAYLOAD_TOO_LARGE;
     /// The body is not declared to be JSON.
@@ -167,6 +169,10 @@ impl From<PublishError> for ApiError {
             PublishError::UnknownColumn(_) | PublishError::ImpossibleColumn => (
                 ErrorCode::InvalidRow,
                 "The table lacks a column that the body names.",
+            ),
+            PublishError::ComputedRoom => (
+                ErrorCode::InvalidRow,
+                "Rooms of this source are computed from a column: rows can't be published into one.",
             ),
             PublishError::Rejected(_) => (
                 ErrorCode::InvalidRow,

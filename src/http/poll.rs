@@ -24,7 +24,7 @@ pub(super) async fn plain(
     limit: usize,
 ) -> Result<Response, ApiError> {
     source.sync().await?;
-    let mut feed = source.feed(subscription);
+    let mut feed = source.feed(within_one_answer(source, subscription, limit));
     let mut page = Page::new(limit);
     let caught_up = page.replay(&mut feed).await?;
     Ok(page.answer(caught_up))
@@ -46,7 +46,7 @@ pub(super) async fn long(
     let mut page = Page::new(limit);
     let begin = async {
         source.sync().await?;
-        let mut feed = source.feed(subscription);
+        let mut feed = source.feed(within_one_answer(source, subscription, limit));
         let caught_up = page.replay(&mut feed).await?;
         Ok::<_, ApiError>((feed, caught_up))
     };
@@ -89,6 +89,15 @@ pub(super) async fn before(
         page.take(events);
     }
     Ok(page.render(&cursor, more))
+}
+
+/// Rows that are listed as they stand have no position, so what the limit leaves out of them could not be asked for with
+/// a cursor: then the newest `limit` are meant.
+fn within_one_answer(source: &LiveSource, mut subscription: Subscription, limit: usize) -> Subscription {
+    if source.lists_rows() {
+        subscription.last = subscription.last.min(limit);
+    }
+    subscription
 }
 
 /// Bytes of events after which an answer is cut, as by its limit: a thousand large rows are no single answer. More than
@@ -200,6 +209,7 @@ fn reset(code: ResetCode, cursor: Cursor) -> ApiError {
         ResetCode::CursorAhead => ErrorCode::CursorAhead,
         ResetCode::Epoch => ErrorCode::Epoch,
         ResetCode::Truncated => ErrorCode::Truncated,
+        ResetCode::Expired => ErrorCode::Expired,
     };
     ApiError::reset(code, cursor)
 }

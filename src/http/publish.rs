@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use serde_json::json;
+use serde_json::value::RawValue;
 
 use super::Shared;
 use super::error::{ApiError, ErrorCode};
@@ -21,7 +21,7 @@ use crate::pg::publish::NewRow;
 /// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Inserts the body's row in the path's room: `201 {"id":…,"room":…}`.
+/// Inserts the body's row in the path's room: `201 {"id":…,"room":…}`, of a journal with `"key":{…}`.
 pub(super) async fn publish(
     State(shared): State<Arc<Shared>>,
     path: PathResult,
@@ -38,7 +38,7 @@ pub(super) async fn publish(
     let name = target.room.expect("only paths with a room have POST");
     let room = target.source.definition().room_type.parse(&name)?;
     let row = read_row(&read_body(request, shared.settings.max_body_bytes).await?)?;
-    let id = target.source.publish(&room, &row).await.inspect_err(|error| {
+    let published = target.source.publish(&room, &row).await.inspect_err(|error| {
         tracing::warn!(
             %error,
             // The database's own words, which no client sees.
@@ -47,8 +47,21 @@ pub(super) async fn publish(
             "a published row was not inserted"
         );
     })?;
-    let body = Json(json!({"id": id, "room": room.as_str()}));
-    Ok((StatusCode::CREATED, [(CACHE_CONTROL, "no-store")], body).into_response())
+    let answer = Answer {
+        id: published.id,
+        key: published.key,
+        room: room.as_str(),
+    };
+    Ok((StatusCode::CREATED, [(CACHE_CONTROL, "no-store")], Json(answer)).into_response())
+}
+
+/// What was inserted: the id that the row's event has, and where to look for it.
+#[derive(serde::Serialize)]
+struct Answer<'a> {
+    id: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<Box<RawValue>>,
+    room: &'a str,
 }
 
 /// JSON, or nothing said where no browser asks: a page of another origin may send a body without a type, but not one

@@ -119,7 +119,7 @@ impl Publication<'_> {
     /// The next row in delivery order; `open` is the tail's open set after it.
     pub fn deliver(&mut self, row: &Row, open: &OpenSet) {
         self.number += 1;
-        let Some(room) = &row.room else { return };
+        let Some(room) = row.audience() else { return };
         let one = match self.drafts.entry(room.clone()) {
             MapEntry::Occupied(occupied) => Some(occupied.into_mut()),
             MapEntry::Vacant(vacant) => {
@@ -165,7 +165,7 @@ impl Draft {
 
     fn add(&mut self, epoch: i64, number: u64, row: &Row, room: &Room, open: &OpenSet) {
         let json = event::write_frame(&mut self.bytes, CursorText { epoch, open }, |out| {
-            event::write_json(out, row.id, room, &row.body);
+            event::write_json(out, Some(row.id), room, row);
         });
         let frame_end = self.bytes.len();
         self.entries.push(Entry {

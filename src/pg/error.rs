@@ -67,6 +67,9 @@ pub enum PgError {
     /// A statement that always has a row returned none.
     #[error("PostgreSQL answered without a row")]
     NoAnswer,
+    /// A journal holds a letter for an operation that this version does not know.
+    #[error("a journal has an entry of an unknown operation")]
+    UnknownOperation,
     /// PostgreSQL refused a statement.
     #[error("PostgreSQL refused a statement: {}", describe(.0))]
     Statement(tokio_postgres::Error),
@@ -87,6 +90,7 @@ impl PgError {
             Self::MalformedUrl { .. }
             | Self::TlsUnsupported
             | Self::NoAnswer
+            | Self::UnknownOperation
             | Self::PoolTimeout { .. }
             | Self::Statement(_) => false,
         }
@@ -115,6 +119,7 @@ impl PgError {
             Self::MalformedUrl { .. }
             | Self::TlsUnsupported
             | Self::NoAnswer
+            | Self::UnknownOperation
             | Self::PoolTimeout { .. }
             | Self::TimedOut { .. } => None,
         }

@@ -4,6 +4,7 @@
 //! names itself `rowcast <purpose>` in `pg_stat_activity`, goes to a server that takes writes (a standby would break
 //! the exactness of the cursor), and is found dead within some 20 s.
 
+pub mod answer;
 pub mod attach;
 pub mod backoff;
 pub mod bell;
@@ -16,6 +17,7 @@ pub mod script;
 pub mod server;
 mod session;
 pub mod source;
+mod statements;
 pub mod store;
 mod template;
 

@@ -8,15 +8,19 @@ use std::time::Duration;
 
 use serde_json::value::RawValue;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
 
-use super::source::Source;
+use super::source::{Journal, Source};
+use super::statements::{literal, quoted, unquoted};
 use super::template::fill_template;
 use super::{Database, PgError};
 use crate::room::Room;
 
 /// Inserts the row; the placeholders are filled by [`statement`].
 const PUBLISH: &str = include_str!("../../sql/publish.sql");
+
+/// Finds the journal's entry of an inserted row.
+const PUBLISHED: &str = include_str!("../../sql/published.sql");
 
 /// How long an insert may take: it can wait for a lock of the host's own. Beyond it nobody knows whether it happened.
 const INSERT_WITHIN: Duration = Duration::from_secs(30);
@@ -25,12 +29,25 @@ const INSERT_WITHIN: Duration = Duration::from_secs(30);
 /// its digits.
 pub type NewRow = BTreeMap<String, Box<RawValue>>;
 
+/// A row that was inserted.
+#[derive(Debug)]
+pub struct Published {
+    /// The id of its event: the id column's value, or the number of the journal's entry. `None` where that could not be told
+    /// (inserts are no events of this source, or the row went into no room).
+    pub id: Option<i64>,
+    /// Of a source with a journal: the row's key, a JSON object.
+    pub key: Option<Box<RawValue>>,
+}
+
 /// Why a row was not inserted. None of the texts is for clients.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
     /// The row names the room column with another value than the room that was asked for.
     #[error("the row names another room")]
     WrongRoom,
+    /// The room is computed from a column, so that no value of it can be chosen for a room.
+    #[error("the room is an expression: rows can't be published into it")]
+    ComputedRoom,
     /// The table lacks a column that the row names.
     #[error("the row names a column that the table lacks")]
     UnknownColumn(#[source] PgError),
@@ -87,7 +104,7 @@ impl PublishError {
     }
 }
 
-/// Inserts `row` into the source's table, in `room`, and returns its id.
+/// Inserts `row` into the source's table, in `room`.
 ///
 /// # Errors
 /// [`PublishError`]; nothing was inserted, except perhaps where it is [`PublishError::Unavailable`].
@@ -96,35 +113,59 @@ pub async fn publish(
     source: &Source,
     room: &Room,
     row: &NewRow,
-) -> Result<i64, PublishError> {
+) -> Result<Published, PublishError> {
+    if source.room_expression.is_some() {
+        return Err(PublishError::ComputedRoom);
+    }
     let row = in_room(source, room, row)?;
     if !row.keys().all(|name| is_column_name(name)) {
         return Err(PublishError::ImpossibleColumn);
     }
     let statement = statement(source, row.keys().map(String::as_str));
     let json = serde_json::to_string(&row).expect("texts and valid JSON");
-    let insert = tokio::time::timeout(INSERT_WITHIN, insert(database, &statement, &json));
+    let insert = tokio::time::timeout(INSERT_WITHIN, insert(database, source, &statement, &json));
     insert.await.map_err(|_| PgError::TimedOut {
         waited: INSERT_WITHIN,
     })?
 }
 
-async fn insert(database: &Database, statement: &str, json: &str) -> Result<i64, PublishError> {
+async fn insert(
+    database: &Database,
+    source: &Source,
+    statement: &str,
+    json: &str,
+) -> Result<Published, PublishError> {
     let session = database.host_session().await?;
     let rows = session
         .query_typed(statement, &[(&json, Type::TEXT)])
         .await
         .map_err(PgError::from)?;
-    match rows.first() {
-        Some(row) => Ok(row.get(0)),
-        // A trigger of the host returned null, or a rule did something else instead.
-        None => Err(PublishError::NotInserted),
-    }
+    // A trigger of the host returned null, or a rule did something else instead.
+    let row = rows.first().ok_or(PublishError::NotInserted)?;
+    let id = row.try_get("id").map_err(PgError::from)?;
+    let key: Option<String> = row.try_get("key").map_err(PgError::from)?;
+    let (Some(journal), Some(key)) = (&source.journal, key) else {
+        return Ok(Published { id, key: None });
+    };
+    let statement = fill_template(PUBLISHED, |name| {
+        (name == "journal").then_some(&*journal.relation)
+    });
+    let params: [(&(dyn ToSql + Sync), Type); 2] = [(&key, Type::TEXT), (&source.id_sequence_oid, Type::OID)];
+    // The row stands. Where inserts are not noted, or a pooler is in between, nothing was drawn in this session.
+    let id = match session.query_typed(&statement, &params).await {
+        Ok(rows) => rows.first().and_then(|row| row.try_get("id").ok().flatten()),
+        Err(error) => {
+            tracing::debug!(%error, "the entry of a published row was not found");
+            None
+        }
+    };
+    let key = RawValue::from_string(key).ok();
+    Ok(Published { id, key })
 }
 
 /// The row with its room column set to `room`'s canonical text, which every room type takes as its input.
 fn in_room(source: &Source, room: &Room, row: &NewRow) -> Result<NewRow, PublishError> {
-    let column = unquote(&source.room_column);
+    let column = unquoted(&source.room_column);
     if let Some(value) = row.get(&column) {
         let text: String = serde_json::from_str(value.get()).unwrap_or_else(|_| value.get().to_owned());
         if value.get() == "null" || source.room_type.parse(&text).as_ref() != Ok(room) {
@@ -139,35 +180,37 @@ fn in_room(source: &Source, room: &Room, row: &NewRow) -> Result<NewRow, Publish
 
 /// The insert for these columns.
 fn statement<'a>(source: &Source, columns: impl Iterator<Item = &'a str>) -> String {
-    let columns = columns.map(quote).collect::<Vec<_>>().join(", ");
+    let columns = columns.map(quoted).collect::<Vec<_>>().join(", ");
+    let (id, key) = match &source.journal {
+        None => (
+            format!("{}::bigint", source.id_column.as_deref().unwrap_or("null")),
+            "null::text".to_owned(),
+        ),
+        Some(journal) => ("null::bigint".to_owned(), key_object(journal)),
+    };
     fill_template(PUBLISH, |name| match name {
         "relation" => Some(source.relation.as_str()),
         "columns" => Some(&columns),
-        "id" => Some(&source.id_column),
+        "id" => Some(&id),
+        "key" => Some(&key),
         _ => None,
     })
+}
+
+/// A row's key as the journal's trigger notes it.
+fn key_object(journal: &Journal) -> String {
+    let members: Vec<String> = journal
+        .key
+        .iter()
+        .map(|column| format!("{}, {}", literal(&column.name), quoted(&column.name)))
+        .collect();
+    format!("pg_catalog.jsonb_build_object({})::text", members.join(", "))
 }
 
 /// Whether a table can have such a column. A name that is too long would be cut, and then mean another column
 /// (PostgreSQL manual, 4.1.1: NAMEDATALEN is 64).
 fn is_column_name(name: &str) -> bool {
     (1..64).contains(&name.len()) && !name.contains('\0')
-}
-
-/// A column's name as an SQL identifier.
-fn quote(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-/// An SQL identifier's name, quoted or not.
-fn unquote(identifier: &str) -> String {
-    match identifier
-        .strip_prefix('"')
-        .and_then(|rest| rest.strip_suffix('"'))
-    {
-        Some(inner) => inner.replace("\"\"", "\""),
-        None => identifier.to_owned(),
-    }
 }
 
 #[cfg(test)]
@@ -180,10 +223,12 @@ mod tests {
             name: "messages".into(),
             relation: "public.\"{id}\"".into(),
             relation_oid: 1,
-            id_column: "\"id\"".into(),
-            id_type: Type::INT8,
+            id_column: Some("\"id\"".into()),
             room_column: "\"Room \"\"1\"\"\"".into(),
+            room_expression: None,
             room_type: RoomType::Int,
+            changes: vec!["insert".into()],
+            journal: None,
             columns: Vec::new(),
             payload_columns: None,
             id_sequence_oid: 1,
@@ -192,6 +237,7 @@ mod tests {
             epoch: 1,
             start_id: 0,
             sequence_filenode: 1,
+            revision: 0,
             ordinal: 1,
         }
     }

@@ -8,7 +8,7 @@ use crate::room::RoomType;
 /// `pg_attribute.atttypmod` of `varchar(n)` is n and the four bytes of a length header.
 const VARCHAR_HEADER: i32 = 4;
 
-/// One attached table, as the tail, the replay and publish put it into their statements.
+/// One attached table, with its journal if it has one, as the tail, the replay and publish put it into their statements.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
     /// `[a-z0-9_-]{1,40}`.
@@ -16,13 +16,18 @@ pub struct Source {
     /// Schema-qualified and quoted: SQL text.
     pub relation: String,
     pub relation_oid: u32,
-    /// Quoted: SQL text.
-    pub id_column: String,
-    /// `INT2`, `INT4` or `INT8`.
-    pub id_type: Type,
+    /// Quoted: SQL text. Of a direct source what its rows are followed by; of one with a journal the key, where that is
+    /// one column of an integer type and so gives the rows an order.
+    pub id_column: Option<String>,
     /// Quoted: SQL text.
     pub room_column: String,
+    /// SQL text over the room column, where the room is not simply its value.
+    pub room_expression: Option<String>,
     pub room_type: RoomType,
+    /// Which of `insert`, `update`, `delete` are events.
+    pub changes: Vec<String>,
+    /// What is followed in the table's place.
+    pub journal: Option<Journal>,
     /// The columns that are sent, as they are named, not quoted; every column of the table unless attach limited them.
     pub columns: Vec<String>,
     /// The same, quoted, if attach limited them; `None`: every column, whatever is added later.
@@ -38,14 +43,51 @@ pub struct Source {
     pub start_id: i64,
     /// `pg_relation_filenode` of the id sequence in this epoch.
     pub sequence_filenode: u32,
+    /// Another one means that other statements are needed: whoever reads with older ones throws the answer away.
+    pub revision: i64,
     /// Grows with each attach; the lowest is the default source.
     pub ordinal: i64,
 }
 
+/// The journal of a source: a table of ours in which a trigger notes each change of a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Journal {
+    /// Schema-qualified and quoted: SQL text.
+    pub relation: String,
+    pub relation_oid: u32,
+    /// The columns that name a row.
+    pub key: Vec<KeyColumn>,
+    /// How long entries are kept, in words: `7 days`, `100000 rows`.
+    pub keep: String,
+    /// Replicated changes are noted, too.
+    pub always: bool,
+    /// Written once for each statement instead of each row.
+    pub per_statement: bool,
+}
+
+/// One column of a row's key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyColumn {
+    /// Not quoted.
+    pub name: String,
+    /// Qualified and quoted: SQL text.
+    pub sql_type: String,
+    /// The operator that finds a value: SQL text.
+    pub equals: String,
+}
+
 impl Source {
-    /// The room column's type as SQL names it.
-    pub fn room_sql_type(&self) -> &'static str {
-        self.room_type.name()
+    /// The relation that is followed and whose writers count: the journal if there is one, else the table.
+    pub fn followed_oid(&self) -> u32 {
+        self.journal
+            .as_ref()
+            .map_or(self.relation_oid, |journal| journal.relation_oid)
+    }
+
+    /// Whether the newest rows are those with the highest keys, so that they can be read from the table although a
+    /// journal is followed.
+    pub fn lists_rows(&self) -> bool {
+        self.journal.is_some() && self.id_column.is_some()
     }
 
     /// Whether the same statements serve both: all but the epoch and what goes with it, which a tail reads itself.
@@ -114,21 +156,26 @@ fn listed(row: &Row) -> Result<Listed, tokio_postgres::Error> {
 
 /// The outer error is a row that is not as the statement promises.
 fn resolved(row: &Row) -> Result<Result<Source, Broken>, tokio_postgres::Error> {
-    let id_type = Type::from_oid(row.try_get("id_type")?);
-    let room_type = room_type(row.try_get("room_type")?, row.try_get("room_typmod")?);
-    let (Some(id_type), Some(room_type)) = (id_type, room_type) else {
-        return Ok(Err(Broken(
-            "its id or room column is of another type now".to_owned(),
-        )));
+    let journal = journal(row)?;
+    let room_expression: Option<String> = row.try_get("room_expression")?;
+    let room_type = match room_type(row.try_get("room_type")?, row.try_get("room_typmod")?) {
+        Some(room_type) if room_expression.is_none() && row.try_get("room_strict")? => room_type,
+        // A journal notes the text of any value.
+        _ if journal.is_some() => RoomType::Rendered,
+        _ => {
+            return Ok(Err(Broken("its room column is of another type now".to_owned())));
+        }
     };
     Ok(Ok(Source {
         name: row.try_get("name")?,
         relation: row.try_get("relation")?,
         relation_oid: row.try_get("relation_oid")?,
         id_column: row.try_get("id_column")?,
-        id_type,
         room_column: row.try_get("room_column")?,
+        room_expression,
         room_type,
+        changes: row.try_get("changes")?,
+        journal,
         columns: row.try_get("columns")?,
         payload_columns: row.try_get("payload_columns")?,
         id_sequence_oid: row.try_get("id_sequence_oid")?,
@@ -137,7 +184,32 @@ fn resolved(row: &Row) -> Result<Result<Source, Broken>, tokio_postgres::Error> 
         epoch: row.try_get("epoch")?,
         start_id: row.try_get("start_id")?,
         sequence_filenode: row.try_get("sequence_filenode")?,
+        revision: row.try_get("revision")?,
         ordinal: row.try_get("ordinal")?,
+    }))
+}
+
+fn journal(row: &Row) -> Result<Option<Journal>, tokio_postgres::Error> {
+    let Some(relation_oid) = row.try_get("journal_oid")? else {
+        return Ok(None);
+    };
+    let names: Vec<String> = row.try_get("key_columns")?;
+    let types: Vec<String> = row.try_get("key_types")?;
+    let equals: Vec<String> = row.try_get("key_equals")?;
+    let key = names.into_iter().zip(types).zip(equals);
+    Ok(Some(Journal {
+        relation: row.try_get("journal")?,
+        relation_oid,
+        key: key
+            .map(|((name, sql_type), equals)| KeyColumn {
+                name,
+                sql_type,
+                equals,
+            })
+            .collect(),
+        keep: row.try_get::<_, Option<String>>("keep")?.unwrap_or_default(),
+        always: row.try_get("always")?,
+        per_statement: row.try_get("per_statement")?,
     }))
 }
 

@@ -3,14 +3,15 @@
 //! The statements stand in `sql/`; names of tables and columns, quoted by the server, are put in once per source.
 
 use tokio_postgres::Row as SqlRow;
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
 
 use crate::cursor::{IdRange, OpenSet};
-use crate::event::{Row, RowBody};
+use crate::event::RowBody;
 use crate::room::Room;
 
+use super::answer::{Header, Newest, Page, Read, rows_from_sql};
 use super::source::Source;
-use super::template::fill_template;
+use super::statements::{Scoped, Statements};
 use super::{Database, PgError, Session, flag};
 
 /// Bounds of what one statement brings back.
@@ -27,53 +28,15 @@ pub struct ReadLimits {
 pub struct Store {
     database: Database,
     source_name: String,
-    relation_oid: u32,
-    read: String,
-    replay: String,
-    nth_newest: String,
-    ceiling: String,
+    revision: i64,
+    followed_oid: u32,
+    has_journal: bool,
+    statements: Statements,
     limits: ReadLimits,
 }
 
-/// What a read reports beside its rows, all of one snapshot. Transaction ids are 64 bits wide.
-#[derive(Clone, Copy, Debug)]
-pub struct Header {
-    pub epoch: i64,
-    /// Every id up to here is closed in this epoch.
-    pub start_id: i64,
-    pub never_ring: bool,
-    /// The id sequence is the one that the epoch began with.
-    pub sequence_is_same: bool,
-    /// The relay's role may see the id sequence's value. If not, the next field means nothing.
-    pub sequence_is_readable: bool,
-    /// The id sequence's last value, 0 before its first.
-    pub sequence_last: i64,
-    pub snapshot_xmin: u64,
-    /// The next unassigned transaction id, read after `sequence_last`.
-    pub next_xid: u64,
-    /// The bell's flag is 1: ring.
-    pub must_ring: bool,
-    pub in_recovery: bool,
-}
-
-/// One read of the tail.
-#[derive(Debug)]
-pub struct Read {
-    pub header: Header,
-    /// By id.
-    pub rows: Vec<Row>,
-    /// A limit stopped it: more may stand behind the last row.
-    pub cut: bool,
-}
-
-/// One page of a replay.
-#[derive(Debug)]
-pub struct Page {
-    /// By id.
-    pub rows: Vec<Row>,
-    /// A limit stopped it: more may stand behind the last row.
-    pub cut: bool,
-}
+/// Contents of the newest rows of a table, in bytes: they are one answer, not pages.
+const NEWEST_BYTES: i64 = 4 << 20;
 
 /// A tail's saved position.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,36 +49,13 @@ pub struct SavedPosition {
 impl Store {
     /// The statements for `source`, run through `database`.
     pub fn new(database: Database, source: &Source, limits: ReadLimits) -> Self {
-        let payload = match &source.payload_columns {
-            None => "pg_catalog.row_to_json(picked.r)".to_owned(),
-            Some(columns) => {
-                let list = columns
-                    .iter()
-                    .map(|column| format!("(picked.r).{column}"))
-                    .collect::<Vec<_>>()
-                    .join(", ");
-                format!("(select pg_catalog.row_to_json(chosen) from (select {list}) chosen)")
-            }
-        };
-        // One pass over the template: a name put in may itself look like a place holder.
-        let fill = |template: &str| {
-            fill_template(template, |name| match name {
-                "id" => Some(source.id_column.as_str()),
-                "room" => Some(&source.room_column),
-                "relation" => Some(&source.relation),
-                "room_type" => Some(source.room_sql_type()),
-                "payload" => Some(&payload),
-                _ => None,
-            })
-        };
         Self {
             database,
             source_name: source.name.clone(),
-            relation_oid: source.relation_oid,
-            read: fill(include_str!("../../sql/read.sql")),
-            replay: fill(include_str!("../../sql/replay.sql")),
-            nth_newest: fill(include_str!("../../sql/nth_newest.sql")),
-            ceiling: fill(include_str!("../../sql/ceiling.sql")),
+            revision: source.revision,
+            followed_oid: source.followed_oid(),
+            has_journal: source.journal.is_some(),
+            statements: Statements::new(source),
             limits,
         }
     }
@@ -135,52 +75,57 @@ impl Store {
         with_contents: bool,
     ) -> Result<Option<Read>, PgError> {
         let (lows, highs) = bounds(open.ranges());
-        let max_rows = max_rows as i64;
-        let (event_bytes, page_bytes) = self.byte_limits();
+        let most_rows = max_rows as i64;
+        let event_bytes = self.limits.event_bytes as i64;
+        let page_bytes = self.limits.page_bytes as i64;
         let found = session
             .read(
-                &self.read,
+                &self.statements.read,
                 &[
                     (&self.source_name, Type::TEXT),
                     (&lows, Type::INT8_ARRAY),
                     (&highs, Type::INT8_ARRAY),
-                    (&max_rows, Type::INT8),
-                    (&with_contents, Type::BOOL),
+                    (&most_rows, Type::INT8),
                     (&event_bytes, Type::INT8),
                     (&page_bytes, Type::INT8),
+                    (&with_contents, Type::BOOL),
                 ],
             )
             .await?;
         let Some(first) = found.first() else {
             return Ok(None);
         };
-        let header = Header::from_sql(first)?;
-        let (rows, cut) = rows_from_sql(&found, max_rows)?;
+        let header = Header::from_sql(first, self.revision)?;
+        let missing = match with_contents {
+            true => RowBody::Gone,
+            false => RowBody::NotRead,
+        };
+        let (rows, cut) = rows_from_sql(&found, max_rows, &missing)?;
         Ok(Some(Read { header, rows, cut }))
     }
 
-    /// One page of a replay: the rows of `rooms` with ids in `ranges`, at most `max_rows`.
-    pub async fn replay(&self, rooms: &[Room], ranges: &[IdRange], max_rows: usize) -> Result<Page, PgError> {
-        let rooms: Vec<&str> = rooms.iter().map(Room::as_str).collect();
-        let (lows, highs) = bounds(ranges.iter().copied());
-        let max_rows = max_rows as i64;
-        let (event_bytes, page_bytes) = self.byte_limits();
-        let session = self.database.pooled().await?;
-        let found = session
-            .read(
-                &self.replay,
-                &[
-                    (&rooms, Type::TEXT_ARRAY),
-                    (&lows, Type::INT8_ARRAY),
-                    (&highs, Type::INT8_ARRAY),
-                    (&max_rows, Type::INT8),
-                    (&event_bytes, Type::INT8),
-                    (&page_bytes, Type::INT8),
-                ],
-            )
+    /// One page of a replay: the rows of `rooms` with ids in `ranges`, at most `max_rows`. `None`: the source is no longer
+    /// registered.
+    pub async fn replay(
+        &self,
+        rooms: &[Room],
+        ranges: &[IdRange],
+        max_rows: usize,
+    ) -> Result<Option<Page>, PgError> {
+        let page_bytes = self.limits.page_bytes as i64;
+        let found = self
+            .ask(&self.statements.replay, rooms, ranges, max_rows, page_bytes, None)
             .await?;
-        let (rows, cut) = rows_from_sql(&found, max_rows)?;
-        Ok(Page { rows, cut })
+        let Some(first) = found.first() else {
+            return Ok(None);
+        };
+        let kept_above = first.try_get("kept_above")?;
+        let (rows, cut) = rows_from_sql(&found, max_rows, &RowBody::Gone)?;
+        Ok(Some(Page {
+            rows,
+            kept_above,
+            cut,
+        }))
     }
 
     /// The lowest id among the newest `count` rows of `rooms` with ids in `ranges`; `None` if there are no rows.
@@ -190,31 +135,94 @@ impl Store {
         ranges: &[IdRange],
         count: usize,
     ) -> Result<Option<i64>, PgError> {
-        let rooms: Vec<&str> = rooms.iter().map(Room::as_str).collect();
-        let (lows, highs) = bounds(ranges.iter().copied());
-        let count = count as i64;
-        let session = self.database.pooled().await?;
-        let found = session
-            .read(
-                &self.nth_newest,
-                &[
-                    (&rooms, Type::TEXT_ARRAY),
-                    (&lows, Type::INT8_ARRAY),
-                    (&highs, Type::INT8_ARRAY),
-                    (&count, Type::INT8),
-                ],
-            )
+        let found = self
+            .ask(&self.statements.nth_newest, rooms, ranges, count, 0, None)
             .await?;
         found.first().map_or(Ok(None), |row| Ok(row.try_get("id")?))
+    }
+
+    /// The newest rows of `rooms` by the order of their keys, as they stand in the table whose journal is followed, with a
+    /// key of at most `highest`: at most `count`, those with the lowest keys first, their key as id. A row whose insertion
+    /// is an entry in `unseen` is left out. `None` where the keys have no order (see [`Source::lists_rows`]).
+    pub async fn newest(
+        &self,
+        rooms: &[Room],
+        unseen: &[IdRange],
+        highest: i64,
+        count: usize,
+    ) -> Result<Option<Newest>, PgError> {
+        let Some(statements) = &self.statements.newest else {
+            return Ok(None);
+        };
+        let keys = IdRange {
+            low: i64::MIN,
+            high: highest,
+        };
+        let found = self
+            .ask(statements, rooms, &[keys], count, NEWEST_BYTES, Some(unseen))
+            .await?;
+        let (rows, cut) = rows_from_sql(&found, count, &RowBody::Gone)?;
+        Ok(Some(Newest { rows, cut }))
+    }
+
+    /// Runs a statement over rooms and ranges, through the pool; `unseen` where it takes that, too.
+    async fn ask(
+        &self,
+        statement: &Scoped,
+        rooms: &[Room],
+        ranges: &[IdRange],
+        max_rows: usize,
+        page_bytes: i64,
+        unseen: Option<&[IdRange]>,
+    ) -> Result<Vec<SqlRow>, PgError> {
+        let all = *rooms == [Room::all()];
+        let names: Vec<&str> = rooms.iter().filter(|_| !all).map(Room::as_str).collect();
+        let (lows, highs) = bounds(ranges.iter().copied());
+        let max_rows = max_rows as i64;
+        let event_bytes = self.limits.event_bytes as i64;
+        let (unseen_lows, unseen_highs) = bounds(unseen.unwrap_or_default().iter().copied());
+        let mut params: Vec<(&(dyn ToSql + Sync), Type)> = vec![
+            (&self.source_name, Type::TEXT),
+            (&lows, Type::INT8_ARRAY),
+            (&highs, Type::INT8_ARRAY),
+            (&max_rows, Type::INT8),
+            (&event_bytes, Type::INT8),
+            (&page_bytes, Type::INT8),
+            (&names, Type::TEXT_ARRAY),
+        ];
+        if unseen.is_some() {
+            params.push((&unseen_lows, Type::INT8_ARRAY));
+            params.push((&unseen_highs, Type::INT8_ARRAY));
+        }
+        let statement = if all { &statement.all } else { &statement.rooms };
+        self.database.pooled().await?.read(statement, &params).await
+    }
+
+    /// Whether [`Store::newest`] has an answer.
+    pub fn lists_rows(&self) -> bool {
+        self.statements.newest.is_some()
     }
 
     /// The highest id that can have been seen by anyone: of the sequence or of the table, as they are now.
     pub async fn ceiling(&self) -> Result<i64, PgError> {
         let session = self.database.pooled().await?;
         let found = session
-            .read(&self.ceiling, &[(&self.source_name, Type::TEXT)])
+            .read(&self.statements.ceiling, &[(&self.source_name, Type::TEXT)])
             .await?;
         found.first().map_or(Ok(0), |row| Ok(row.try_get("ceiling")?))
+    }
+
+    /// Deletes at most `batch` of the oldest entries that the journal need not keep, and returns how many. None of a direct
+    /// source, and none while another relay is at it.
+    pub async fn prune(&self, batch: i64) -> Result<i64, PgError> {
+        if !self.has_journal {
+            return Ok(0);
+        }
+        let params: [(&(dyn ToSql + Sync), Type); 2] =
+            [(&self.source_name, Type::TEXT), (&batch, Type::INT8)];
+        let session = self.database.pooled().await?;
+        let found = session.read(include_str!("../../sql/prune.sql"), &params).await?;
+        found.first().map_or(Ok(0), |row| Ok(row.try_get("deleted")?))
     }
 
     /// Ends `epoch` because the id sequence began anew. No effect if someone else did.
@@ -279,94 +287,12 @@ impl Store {
         Ok(())
     }
 
-    /// The lowest transaction id among those who write the table; see [`flag::table_xmin`].
+    /// The lowest transaction id among those who write what is followed; see [`flag::table_xmin`].
     pub async fn table_xmin(&self, session: &Session) -> Result<u64, PgError> {
-        flag::table_xmin(session, self.relation_oid).await
+        flag::table_xmin(session, self.followed_oid).await
     }
-
-    fn byte_limits(&self) -> (i64, i64) {
-        (self.limits.event_bytes as i64, self.limits.page_bytes as i64)
-    }
-}
-
-impl Header {
-    fn from_sql(row: &SqlRow) -> Result<Self, PgError> {
-        let registered: u32 = row.try_get("registered_filenode")?;
-        let current: u32 = row.try_get("sequence_filenode")?;
-        let flag: i64 = row.try_get("flag")?;
-        let xmax: i64 = row.try_get("snapshot_xmax")?;
-        Ok(Self {
-            epoch: row.try_get("epoch")?,
-            start_id: row.try_get("start_id")?,
-            never_ring: row.try_get("never_ring")?,
-            sequence_is_same: registered == current,
-            sequence_is_readable: row.try_get("sequence_is_readable")?,
-            sequence_last: row.try_get("sequence_last")?,
-            snapshot_xmin: row.try_get::<_, i64>("snapshot_xmin")? as u64,
-            next_xid: widen_next_xid(row.try_get("transaction_age")?, xmax as u64),
-            must_ring: flag == 1,
-            in_recovery: row.try_get("in_recovery")?,
-        })
-    }
-}
-
-/// The next transaction id in 64 bits. `age_of_3` is `age('3'::xid)`, its distance from transaction 3 in 32 bits;
-/// `snapshot_xmax` is in 64 bits, at or a little below it.
-fn widen_next_xid(age_of_3: i32, snapshot_xmax: u64) -> u64 {
-    let next = (age_of_3 as u32).wrapping_add(3);
-    snapshot_xmax + u64::from(next.wrapping_sub(snapshot_xmax as u32))
-}
-
-/// The rows of an answer, and whether a limit cut it: on their number (all candidates are counted) or on their bytes.
-fn rows_from_sql(found: &[SqlRow], max_rows: i64) -> Result<(Vec<Row>, bool), PgError> {
-    let mut rows = Vec::with_capacity(found.len());
-    let mut candidates = 0;
-    for row in found {
-        // A read without rows is its header alone.
-        let Some(id) = row.try_get::<_, Option<i64>>("id")? else {
-            continue;
-        };
-        let room: Option<&str> = row.try_get("room")?;
-        let content: Option<String> = row.try_get("content")?;
-        let bytes: Option<i64> = row.try_get("content_bytes")?;
-        let body = match (content, bytes) {
-            (Some(text), _) => RowBody::Json(text),
-            (None, Some(_)) => RowBody::TooLarge,
-            (None, None) => RowBody::NotRead,
-        };
-        candidates = row.try_get("candidates")?;
-        rows.push(Row {
-            id,
-            room: room.map(Room::canonical),
-            body,
-        });
-    }
-    let cut = candidates >= max_rows || candidates > rows.len() as i64;
-    Ok((rows, cut))
 }
 
 fn bounds(ranges: impl Iterator<Item = IdRange>) -> (Vec<i64>, Vec<i64>) {
     ranges.map(|range| (range.low, range.high)).unzip()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_next_transaction_id_is_widened_beside_the_snapshots() {
-        assert_eq!(widen_next_xid(730, 733), 733);
-        assert_eq!(widen_next_xid(739, 733), 742);
-        let wrap = 5_u64 << 32;
-        assert_eq!(
-            widen_next_xid(-10, wrap - 20),
-            wrap - 7,
-            "ages beyond 2^31 come as negative numbers"
-        );
-        assert_eq!(
-            widen_next_xid(4, wrap - 20),
-            wrap + 7,
-            "the snapshot is behind the turn of 32 bits"
-        );
-    }
 }

@@ -21,6 +21,9 @@ use super::{Control, Plan, State, TABLE_XMIN_INTERVAL, Tail};
 /// This often the position is saved, if it changed.
 const SAVE_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How often a tail whose source was attached anew asks whether it was attached back, while it waits for its new plan.
+const REPLAN_INTERVAL: Duration = Duration::from_millis(50);
+
 /// How long the last statements may take when the process ends: the flag lowered, the position saved.
 const FAREWELL_WITHIN: Duration = Duration::from_secs(2);
 
@@ -199,7 +202,14 @@ impl Follow {
         if self.plan.has_changed().unwrap_or(false) {
             let _ = self.take_plan();
         }
-        let outcome = self.reader.read(session).await?;
+        let outcome = match self.reader.read(session).await {
+            // The supervisor was told as well; the new plan wakes the wait.
+            Err(ReadError::Replanned) => {
+                self.next_read = Instant::now() + REPLAN_INTERVAL;
+                return Ok(Action::Wait);
+            }
+            outcome => outcome?,
+        };
         // A read that a limit cut has not taken all that was committed before it.
         if !outcome.cut {
             self.control.answer(wanted);
@@ -326,6 +336,12 @@ impl Follow {
             },
             ReadError::SequenceHidden => State::Broken {
                 reason: "the relay's role may not read its id sequence",
+            },
+            ReadError::Skipping => State::Broken {
+                reason: "a column of its key or room was renamed, dropped or retyped: changes are not noted",
+            },
+            ReadError::Replanned => State::Away {
+                reason: "it was attached anew a moment ago",
             },
             ReadError::InRecovery => State::Away {
                 reason: "the database is a standby",

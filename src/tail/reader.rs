@@ -7,7 +7,8 @@ use tokio::time::Instant;
 
 use crate::cursor::OpenSet;
 use crate::hub::Hub;
-use crate::pg::store::{Header, Read, SavedPosition, Store};
+use crate::pg::answer::{Header, Read, Skipped};
+use crate::pg::store::{SavedPosition, Store};
 use crate::pg::{PgError, Session};
 
 use super::TABLE_XMIN_INTERVAL;
@@ -30,6 +31,14 @@ pub enum ReadError {
     /// PostgreSQL 17 and later hide a sequence's value instead of refusing it: nothing can be told from such a read.
     #[error("the relay's role may not read the id sequence: grant select on it")]
     SequenceHidden,
+    /// It was attached anew with another table, key, room or kind: these statements read the wrong thing.
+    #[error("the source was attached anew")]
+    Replanned,
+    /// The journal's trigger skips changes.
+    #[error(
+        "a column of the key or the room was renamed, dropped or retyped: changes are not noted; attach it again"
+    )]
+    Skipping,
     /// The source is no longer registered.
     #[error("the source was detached")]
     Gone,
@@ -146,7 +155,8 @@ impl Reader {
         if began_anew(&header, place.highest_drawn) {
             tracing::warn!(
                 source = self.store.source_name(),
-                "the id sequence began anew: cursors are reset"
+                skipped = header.skipped.is_some(),
+                "the id sequence began anew, or a journal skipped changes: cursors are reset"
             );
             self.store.raise_epoch(session, place.epoch).await?;
             return Ok(Outcome {
@@ -155,6 +165,9 @@ impl Reader {
                 cut: true,
                 took: began.elapsed(),
             });
+        }
+        if header.kept_above > 0 && place.seen.open().lowest() <= header.kept_above {
+            self.skip_pruned(place, header.kept_above);
         }
         let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
         let look = look(&header, &ids, cut);
@@ -175,6 +188,18 @@ impl Reader {
             cut,
             took: began.elapsed(),
         })
+    }
+
+    /// What was pruned before this tail saw it will never come. Who follows has missed it, too, and is told: it joins again
+    /// and can't be brought up to date from the journal.
+    fn skip_pruned(&self, place: &mut Place, kept_above: i64) {
+        tracing::warn!(
+            source = self.store.source_name(),
+            kept_above,
+            "entries were pruned from the journal before this relay saw them"
+        );
+        place.seen = Seen::from_open(&place.seen.open().above_id(kept_above));
+        self.hub.restart(place.epoch, place.seen.open());
     }
 
     /// From a saved position if there is one, else from where the epoch began. What was committed while no tail was
@@ -273,6 +298,12 @@ impl Reader {
         if !read.header.sequence_is_readable {
             return Err(ReadError::SequenceHidden);
         }
+        if !read.header.revision_is_same {
+            return Err(ReadError::Replanned);
+        }
+        if read.header.skipped == Some(Skipped::Still) {
+            return Err(ReadError::Skipping);
+        }
         Ok(read)
     }
 
@@ -295,9 +326,10 @@ impl Reader {
     }
 }
 
-/// The sequence is another one than the epoch's, or stands lower than it once did: ids are used again.
+/// The sequence is another one than the epoch's, or stands lower than it once did: ids are used again. Or a journal has
+/// a hole.
 fn began_anew(header: &Header, highest_drawn: i64) -> bool {
-    !header.sequence_is_same || header.sequence_last < highest_drawn
+    !header.sequence_is_same || header.sequence_last < highest_drawn || header.skipped.is_some()
 }
 
 /// No id at all, for a read of the header alone.

@@ -44,14 +44,8 @@ fn publish(hub: &Hub, rows: &[(i64, usize)]) {
     hub.publish(|publication| {
         for &(id, name) in rows {
             let body = RowBody::Json("{}".into());
-            publication.deliver(
-                &Row {
-                    id,
-                    room: Some(room(name)),
-                    body,
-                },
-                &OpenSet::above(id),
-            );
+            let row = Row::inserted(id, Some(room(name)), body);
+            publication.deliver(&row, &OpenSet::above(id));
         }
         OpenSet::above(rows.last().map_or(0, |row| row.0))
     });
@@ -252,11 +246,7 @@ fn a_follower_of_all_rooms_gets_the_frames_that_each_room_gets_in_the_order_of_d
                     let event =
                         format!("{{\"op\":\"insert\",\"id\":{id},\"room\":\"{name}\",\"row\":{json}}}");
                     let frame = format!("id: 7.{id}\ndata: {event}\n\n");
-                    let row = Row {
-                        id,
-                        room: Some(room(name)).filter(|_| name != 3),
-                        body: RowBody::Json(json),
-                    };
+                    let row = Row::inserted(id, Some(room(name)).filter(|_| name != 3), RowBody::Json(json));
                     publication.deliver(&row, &OpenSet::above(id));
                     // The last is for the followers of all rooms.
                     let to = [&[0, 3][..], &[1, 3], &[3], &[]][name];
@@ -286,11 +276,7 @@ fn a_read_without_contents_begins_the_ring_of_all_rooms_anew() {
     let all = Subscriber::new(hub.clone(), &[Room::all()]);
     publish(&hub, &[(1, 0)]);
     hub.publish(|publication| {
-        let row = Row {
-            id: 2,
-            room: Some(room(0)),
-            body: RowBody::NotRead,
-        };
+        let row = Row::inserted(2, Some(room(0)), RowBody::NotRead);
         publication.deliver(&row, &OpenSet::above(2));
         OpenSet::above(2)
     });

@@ -167,10 +167,12 @@ fn source(name: &str, room_type: RoomType, table: Arc<MemoryTable>) -> Arc<LiveS
         name: name.into(),
         relation: format!("\"public\".\"{name}\""),
         relation_oid: 1,
-        id_column: "\"id\"".into(),
-        id_type: tokio_postgres::types::Type::INT8,
+        id_column: Some("\"id\"".into()),
         room_column: "\"room\"".into(),
+        room_expression: None,
         room_type,
+        changes: vec!["insert".into()],
+        journal: None,
         columns: Vec::new(),
         payload_columns: None,
         id_sequence_oid: 1,
@@ -179,6 +181,7 @@ fn source(name: &str, room_type: RoomType, table: Arc<MemoryTable>) -> Arc<LiveS
         epoch: 7,
         start_id: 0,
         sequence_filenode: 1,
+        revision: 0,
         ordinal: 1,
     };
     let database = Database::unconnected("postgres://nobody@127.0.0.1:1/none").expect("a URL");
@@ -209,11 +212,8 @@ fn limits() -> SourceLimits {
 }
 
 fn row(room: &str, id: i64) -> Row {
-    Row {
-        id,
-        room: Some(Room::canonical(room)),
-        body: RowBody::Json(format!("{{\"n\":{id}}}")),
-    }
+    let body = RowBody::Json(format!("{{\"n\":{id}}}"));
+    Row::inserted(id, Some(Room::canonical(room)), body)
 }
 
 fn frame(id: i64) -> String {

@@ -11,7 +11,7 @@ use crate::cursor::IdRange;
 use crate::event::Row;
 use crate::feed::Table;
 use crate::pg::PgError;
-use crate::pg::store::Page;
+use crate::pg::answer::Page;
 use crate::room::Room;
 
 #[derive(Default)]
@@ -52,12 +52,16 @@ impl Table for MemoryTable {
         rooms: &'a [Room],
         ranges: &'a [IdRange],
         max_rows: usize,
-    ) -> BoxFuture<'a, Result<Page, PgError>> {
+    ) -> BoxFuture<'a, Result<Option<Page>, PgError>> {
         self.pages.fetch_add(1, Ordering::Relaxed);
         let page = self.select(rooms, ranges).map(|mut rows| {
             let cut = rows.len() > max_rows;
             rows.truncate(max_rows);
-            Page { rows, cut }
+            Some(Page {
+                rows,
+                kept_above: 0,
+                cut,
+            })
         });
         std::future::ready(page).boxed()
     }

@@ -13,7 +13,7 @@ async fn attach_registers_the_table_and_makes_three_triggers() {
     let source = source(&db).await;
     assert_eq!(source.relation, "public.messages");
     assert_eq!(
-        (source.id_column.as_str(), source.room_column.as_str()),
+        (source.id_column.as_deref().unwrap(), source.room_column.as_str()),
         ("id", "room_id")
     );
     assert_eq!(source.columns, ["id", "room_id", "body"]);
@@ -59,7 +59,7 @@ async fn names_with_quotes_and_capitals_in_other_schemas_are_attached() {
     assert_eq!(name, "odd");
     let source = source(&db).await;
     assert_eq!(source.relation, r#""Odd ""One"."My 'Table""#);
-    assert_eq!(source.id_column, r#""The ""Id""#);
+    assert_eq!(source.id_column.as_deref(), Some(r#""The ""Id""#));
     assert_eq!(source.room_column, r#""Room Nr""#);
     assert_eq!(
         source.payload_columns,

@@ -65,8 +65,9 @@ async fn the_counter_is_read_after_the_sequence() {
              if nextval('rowcast.times') = 3 then perform pg_advisory_xact_lock(8); end if;
              return seq;
          end $$;
-         create view rowcast.sources as select name, epoch, start_id, never_ring, sequence_filenode, bell,
-             rowcast.waiting(id_sequence) as id_sequence from rowcast.sources_now;
+         create view rowcast.sources as select name, epoch, revision, start_id, journal, pruned_to, never_ring,
+             sequence_filenode, bell, skip_sequence, skips, rowcast.waiting(id_sequence) as id_sequence,
+             relation, key_columns, key_types, room_column, room_type from rowcast.sources_now;
          select nextval('rowcast.times');
          select pg_advisory_lock(8)",
     )

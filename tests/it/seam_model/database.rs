@@ -13,7 +13,7 @@ use rowcast::cursor::IdRange;
 use rowcast::event::{Row, RowBody};
 use rowcast::feed::Table;
 use rowcast::pg::PgError;
-use rowcast::pg::store::Page;
+use rowcast::pg::answer::Page;
 use rowcast::room::Room;
 
 /// Ids and rooms of committed rows.
@@ -168,11 +168,7 @@ pub fn follows(rooms: &[Room], room: &Room) -> bool {
 
 /// A row with its contents.
 pub fn row(id: i64, room: &Room) -> Row {
-    Row {
-        id,
-        room: Some(room.clone()),
-        body: RowBody::Json("{}".into()),
-    }
+    Row::inserted(id, Some(room.clone()), RowBody::Json("{}".into()))
 }
 
 impl Table for Database {
@@ -181,13 +177,17 @@ impl Table for Database {
         rooms: &'a [Room],
         ranges: &'a [IdRange],
         max_rows: usize,
-    ) -> BoxFuture<'a, Result<Page, PgError>> {
+    ) -> BoxFuture<'a, Result<Option<Page>, PgError>> {
         async move {
             let mut rows = self.select(rooms, ranges).await?;
             // As the database: a page that is full may be the last one all the same.
             let cut = rows.len() >= max_rows;
             rows.truncate(max_rows);
-            Ok(Page { rows, cut })
+            Ok(Some(Page {
+                rows,
+                kept_above: 0,
+                cut,
+            }))
         }
         .boxed()
     }

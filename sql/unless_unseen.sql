@@ -1,0 +1,2 @@
+-- Part of newest.sql.
+and not exists (select from unseen where unseen.id = rowcast_row.{id})

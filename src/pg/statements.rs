@@ -1,0 +1,239 @@
+//! The statements of one source, made once of the files in `sql/`: names of tables and columns, quoted by the server, are
+//! put in. A journal is one more relation to follow: it goes through the same statements as a table.
+
+use crate::room::RoomType;
+
+use super::source::{Journal, Source};
+use super::template::{body, fill_template};
+
+/// The statements of one source.
+#[derive(Clone, Debug)]
+pub(super) struct Statements {
+    /// The tail's read.
+    pub read: String,
+    pub replay: Scoped,
+    pub nth_newest: Scoped,
+    /// The newest rows of a table whose journal is followed, where its key gives them an order.
+    pub newest: Option<Scoped>,
+    pub ceiling: String,
+}
+
+/// One statement over some rooms, and the same over all of them.
+#[derive(Clone, Debug)]
+pub(super) struct Scoped {
+    pub rooms: String,
+    pub all: String,
+}
+
+impl Scoped {
+    fn new(make: impl Fn(&str) -> String) -> Self {
+        Self {
+            rooms: make(include_str!("../../sql/candidates_by_room.sql")),
+            all: make(include_str!("../../sql/candidates_by_id.sql")),
+        }
+    }
+}
+
+/// Rows as statements look for them.
+struct View<'a> {
+    /// SQL text, as are those below: the relation, its id column and its room, whose type is `room_type`.
+    relation: &'a str,
+    id: &'a str,
+    room: String,
+    room_type: RoomType,
+    /// A condition on the rows, or nothing.
+    unless: String,
+    op: &'a str,
+    /// The row's key as JSON text.
+    key: String,
+    /// The row as JSON.
+    payload: String,
+}
+
+/// In which order candidates are taken.
+const UPWARDS: &str = "asc";
+const DOWNWARDS: &str = "desc";
+
+impl Statements {
+    pub(super) fn new(source: &Source) -> Self {
+        let followed = match &source.journal {
+            None => View::of_table(source, source.id_column.as_deref().unwrap_or_default()),
+            Some(journal) => View::of_journal(source, journal),
+        };
+        let read = followed.contents(
+            include_str!("../../sql/candidates_by_id.sql"),
+            UPWARDS,
+            &format!("case when $7 then {} end", followed.payload),
+        );
+        let newest = source.journal.as_ref().zip(source.id_column.as_deref());
+        Self {
+            read: with_contents(include_str!("../../sql/read.sql"), &read),
+            replay: Scoped::new(|candidates| {
+                let contents = followed.contents(candidates, UPWARDS, &followed.payload);
+                with_contents(include_str!("../../sql/replay.sql"), &contents)
+            }),
+            nth_newest: Scoped::new(|candidates| followed.nth_newest(candidates)),
+            newest: newest.map(|(journal, key)| {
+                let table = View::of_unjournaled(source, key);
+                Scoped::new(|candidates| table.newest(candidates, journal))
+            }),
+            ceiling: followed.fill(include_str!("../../sql/ceiling.sql"), UPWARDS),
+        }
+    }
+}
+
+impl<'a> View<'a> {
+    /// The table itself, its rows followed by their ids.
+    fn of_table(source: &'a Source, id: &'a str) -> Self {
+        Self {
+            relation: &source.relation,
+            id,
+            room: format!("rowcast_row.{}", source.room_column),
+            room_type: source.room_type,
+            unless: String::new(),
+            op: "'i'",
+            key: "null::text".to_owned(),
+            payload: row_json(source, "picked.r"),
+        }
+    }
+
+    /// The entries of a journal, each with the row that it speaks of.
+    fn of_journal(source: &'a Source, journal: &'a Journal) -> Self {
+        let key_columns = journal.key.iter();
+        let definition: Vec<String> = key_columns
+            .clone()
+            .map(|column| format!("{} {}", quoted(&column.name), column.sql_type))
+            .collect();
+        let equality: Vec<String> = key_columns
+            .map(|column| {
+                let name = quoted(&column.name);
+                format!("rowcast_row.{name} {} rowcast_key.{name}", column.equals)
+            })
+            .collect();
+        let (definition, equality) = (definition.join(", "), equality.join(" and "));
+        let row_json = row_json(source, "chosen.r");
+        let room = table_room(source);
+        let payload = fill_template(
+            body(include_str!("../../sql/row_of_entry.sql")),
+            |name| match name {
+                "row_json" => Some(&row_json),
+                "key_definition" => Some(&definition),
+                "key_equality" => Some(&equality),
+                "table" => Some(&source.relation),
+                "table_room" => Some(room),
+                _ => None,
+            },
+        );
+        Self {
+            relation: &journal.relation,
+            id: "id",
+            room: "rowcast_row.room".to_owned(),
+            room_type: RoomType::Text,
+            unless: String::new(),
+            op: "(picked.r).op::text",
+            key: "(picked.r).key::text".to_owned(),
+            payload,
+        }
+    }
+
+    /// The table of a journal, its rows in the order of their key; those whose insertion was not seen are left out.
+    fn of_unjournaled(source: &'a Source, key: &'a str) -> Self {
+        let room = match source.room_type {
+            RoomType::Rendered => format!("(({})::text collate pg_catalog.\"C\")", table_room(source)),
+            _ => format!("rowcast_row.{}", source.room_column),
+        };
+        let unless = body(include_str!("../../sql/unless_unseen.sql"));
+        Self {
+            room,
+            unless: fill_template(unless, |name| (name == "id").then_some(key)),
+            key: format!(
+                "pg_catalog.jsonb_build_object({}, picked.id)::text",
+                literal(&unquoted(key))
+            ),
+            ..Self::of_table(source, key)
+        }
+    }
+
+    /// The candidates with their contents: `payload` of each.
+    fn contents(&self, candidates: &str, direction: &'static str, payload: &str) -> String {
+        let candidates = self.fill(candidates, direction);
+        fill_template(body(include_str!("../../sql/contents.sql")), |name| match name {
+            "candidates" => Some(&candidates),
+            "payload" => Some(payload),
+            "direction" => Some(direction),
+            "op" => Some(self.op),
+            "key" => Some(&self.key),
+            _ => None,
+        })
+    }
+
+    fn nth_newest(&self, candidates: &str) -> String {
+        let candidates = self.fill(candidates, DOWNWARDS);
+        fill_template(include_str!("../../sql/nth_newest.sql"), |name| {
+            (name == "candidates").then_some(&candidates)
+        })
+    }
+
+    fn newest(&self, candidates: &str, journal: &Journal) -> String {
+        let contents = self.contents(candidates, DOWNWARDS, &self.payload);
+        let key_name = literal(&unquoted(self.id));
+        fill_template(include_str!("../../sql/newest.sql"), |name| match name {
+            "contents" => Some(contents.as_str()),
+            "journal" => Some(&journal.relation),
+            "key_name" => Some(&key_name),
+            _ => None,
+        })
+    }
+
+    /// One pass over the template: a name put in may itself look like a place holder.
+    fn fill(&self, template: &str, direction: &'static str) -> String {
+        fill_template(body(template), |name| match name {
+            "relation" => Some(self.relation),
+            "id" => Some(self.id),
+            "room" => Some(&self.room),
+            "room_type" => Some(self.room_type.name()),
+            "unless" => Some(&self.unless),
+            "direction" => Some(direction),
+            _ => None,
+        })
+    }
+}
+
+fn with_contents(template: &str, contents: &str) -> String {
+    fill_template(template, |name| (name == "contents").then_some(contents))
+}
+
+/// The room of a row of the table, over its bare column names.
+fn table_room(source: &Source) -> &str {
+    source.room_expression.as_deref().unwrap_or(&source.room_column)
+}
+
+/// The columns that are sent of `row`, as JSON.
+fn row_json(source: &Source, row: &str) -> String {
+    match &source.payload_columns {
+        None => format!("pg_catalog.row_to_json({row})"),
+        Some(columns) => {
+            let list: Vec<String> = columns.iter().map(|column| format!("({row}).{column}")).collect();
+            let list = list.join(", ");
+            format!("(select pg_catalog.row_to_json(rowcast_sent) from (select {list}) rowcast_sent)")
+        }
+    }
+}
+
+/// A name as an SQL identifier.
+pub(super) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// The name of an SQL identifier, quoted or not.
+pub(super) fn unquoted(identifier: &str) -> String {
+    let inner = identifier
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'));
+    inner.map_or_else(|| identifier.to_owned(), |inner| inner.replace("\"\"", "\""))
+}
+
+/// A text as an SQL literal, whatever `standard_conforming_strings` says.
+pub(super) fn literal(text: &str) -> String {
+    format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
+}
