@@ -142,10 +142,17 @@ impl<'a> View<'a> {
             RoomType::Rendered => format!("(({})::text collate pg_catalog.\"C\")", table_room(source)),
             _ => format!("rowcast_row.{}", source.room_column),
         };
-        let unless = body(include_str!("../../sql/unless_unseen.sql"));
+        let unless = fill_template(
+            body(include_str!("../../sql/unless_unseen.sql")),
+            |name| match name {
+                "id" => Some(key),
+                "room" => Some(&room),
+                _ => None,
+            },
+        );
         Self {
             room,
-            unless: fill_template(unless, |name| (name == "id").then_some(key)),
+            unless,
             key: format!(
                 "pg_catalog.jsonb_build_object({}, picked.id)::text",
                 literal(&unquoted(key))
