@@ -73,7 +73,8 @@ declare
     t record;
     done text[] := '{}';
 begin
-    if exists (select from rowcast.triggers(s) where state = 'stale') then
+    if s.journal is not null
+       and (select p.prosrc from pg_proc p where p.oid = to_regprocedure(format('%s()', s.journal))) is distinct from rowcast.journal_body(s) then
         perform rowcast.make_journal_function(s);
         done := done || format('made function %s anew', s.journal);
     end if;

@@ -2,6 +2,8 @@
 
 mod anew;
 mod inserts;
+mod journal;
+mod journal_writes;
 mod locks;
 mod refusals;
 mod refused_columns;
