@@ -1,0 +1,172 @@
+//! pgbench: one row in each transaction, at several numbers of sessions.
+
+use std::collections::HashMap;
+
+use crate::args::Args;
+use crate::mode::{Mode, in_turn};
+use crate::relay::Follower;
+use crate::report::{Samples, Table, ratio, whole};
+use crate::server::Server;
+
+/// Rows of the table before random ones are updated; `update.pgbench` draws from as many.
+const ROWS_TO_UPDATE: i32 = 100_000;
+
+/// One kind of transaction.
+struct Workload {
+    title: &'static str,
+    note: &'static str,
+    script: &'static str,
+    modes: &'static [Mode],
+    rows_before: i32,
+}
+
+/// What was measured of one mode at one number of sessions.
+#[derive(Default)]
+struct Figures {
+    per_second: Samples,
+    /// Of the rate without a trigger in the same round.
+    ratio: Samples,
+    behind_milliseconds: Samples,
+}
+
+/// Inserts of one row each.
+pub async fn inserts(server: &mut Server, args: &Args) -> anyhow::Result<Table> {
+    let workload = Workload {
+        title: "Transactions that insert one row",
+        note: "pgbench, prepared, over the Unix socket; a row of 100 bytes with a key and an index on (room, id).",
+        script: "insert.pgbench",
+        modes: &Mode::ALL,
+        rows_before: 0,
+    };
+    workload.measure(server, args).await
+}
+
+/// Updates of one random row each.
+pub async fn updates(server: &mut Server, args: &Args) -> anyhow::Result<Table> {
+    let workload = Workload {
+        title: "Transactions that update one random row of 100,000",
+        note: "As above.",
+        script: "update.pgbench",
+        modes: &Mode::JOURNALS,
+        rows_before: ROWS_TO_UPDATE,
+    };
+    workload.measure(server, args).await
+}
+
+impl Workload {
+    /// All modes at all numbers of sessions, `rounds` times.
+    async fn measure(&self, server: &mut Server, args: &Args) -> anyhow::Result<Table> {
+        let mut figures: HashMap<(u32, &str), Figures> = HashMap::new();
+        for round in 0..args.rounds {
+            for &clients in &args.clients {
+                let mut rates = Vec::new();
+                for mode in in_turn(self.modes, round) {
+                    let (rate, behind) = self.run(server, mode, clients, args.seconds).await?;
+                    eprintln!(
+                        "round {} · {clients} clients · {} · {rate:.0}/s",
+                        round + 1,
+                        mode.name()
+                    );
+                    rates.push((mode, rate, behind));
+                }
+                let plain = rates
+                    .iter()
+                    .find_map(|(mode, rate, _)| (*mode == Mode::Plain).then_some(*rate))
+                    .unwrap_or(f64::NAN);
+                for (mode, rate, behind) in rates {
+                    let figures = figures.entry((clients, mode.name())).or_default();
+                    figures.per_second.add(rate);
+                    figures.ratio.add(rate / plain);
+                    behind
+                        .into_iter()
+                        .for_each(|behind| figures.behind_milliseconds.add(behind));
+                }
+            }
+        }
+        Ok(self.table(args, &figures))
+    }
+
+    /// One run on a new table: transactions a second, and by how many milliseconds the relay was behind at its end.
+    async fn run(
+        &self,
+        server: &mut Server,
+        mode: Mode,
+        clients: u32,
+        seconds: u32,
+    ) -> anyhow::Result<(f64, Option<f64>)> {
+        let database = server.database().await?;
+        if self.rows_before > 0 {
+            database
+                .client
+                .execute(include_str!("sql/fill.sql"), &[&self.rows_before])
+                .await?;
+            database.client.batch_execute("vacuum analyze messages").await?;
+        }
+        mode.install(&database).await?;
+        let listener = match mode {
+            Mode::RowNotify => Some(crate::server::connect(&database.url).await?),
+            _ => None,
+        };
+        if let Some(listener) = &listener {
+            listener.batch_execute("listen messages").await?;
+        }
+        let mut follower = match mode.is_followed() {
+            true => Some(Follower::start(server, &database.url, &[]).await?),
+            false => None,
+        };
+        server.checkpoint().await?;
+        let rate = server
+            .pgbench(&database.name, self.script, clients, seconds)
+            .await?;
+        let behind = match &mut follower {
+            Some(follower) => Some(follower.catch_up(&database).await?.as_secs_f64() * 1e3),
+            None => None,
+        };
+        drop((follower, listener));
+        server.drop(database).await?;
+        Ok((rate, behind))
+    }
+
+    fn table(&self, args: &Args, figures: &HashMap<(u32, &str), Figures>) -> Table {
+        let note = format!(
+            "{} Of the rate without a trigger in the same round; below it transactions a second; median (least–greatest) of {} rounds of {} s. \
+             The last column: how long after the end a subscriber had the newest row, at the most.",
+            self.note, args.rounds, args.seconds
+        );
+        let clients = args.clients.iter().map(|clients| match clients {
+            1 => "1 client".to_owned(),
+            clients => format!("{clients} clients"),
+        });
+        let head = ["".to_owned()]
+            .into_iter()
+            .chain(clients)
+            .chain(["behind".to_owned()]);
+        let mut table = Table::new(self.title, &note, head);
+        for mode in self.modes {
+            let of_mode: Vec<&Figures> = args
+                .clients
+                .iter()
+                .filter_map(|clients| figures.get(&(*clients, mode.name())))
+                .collect();
+            let cells = of_mode.iter().map(|figures| match mode {
+                Mode::Plain => format!("{}/s", figures.per_second.with_spread(whole)),
+                _ => format!(
+                    "**{}**, {}/s",
+                    figures.ratio.with_spread(ratio),
+                    whole(figures.per_second.median())
+                ),
+            });
+            let behind = of_mode
+                .iter()
+                .map(|figures| figures.behind_milliseconds.greatest())
+                .fold(f64::NAN, f64::max);
+            let behind = if behind.is_nan() {
+                "–".to_owned()
+            } else {
+                format!("{behind:.0} ms")
+            };
+            table.row([mode.name().to_owned()].into_iter().chain(cells).chain([behind]));
+        }
+        table
+    }
+}
