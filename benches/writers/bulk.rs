@@ -6,8 +6,8 @@ use std::future::Future;
 use tokio::time::Instant;
 
 use crate::args::Args;
-use crate::memory::Peak;
 use crate::mode::{Mode, in_turn};
+use crate::process::{Peak, processor_seconds};
 use crate::report::{Samples, Table, mebibytes, ratio};
 use crate::server::{Database, Server};
 
@@ -16,6 +16,8 @@ const MODES: [Mode; 4] = [Mode::Plain, Mode::Direct, Mode::Journal, Mode::PerSta
 /// What one statement over all rows cost.
 struct Cost {
     seconds: f64,
+    /// Processor time of the backend.
+    processor_seconds: f64,
     wal_bytes: f64,
     /// Private memory of the backend at its peak, beyond what it had before.
     memory_bytes: f64,
@@ -36,6 +38,8 @@ enum Step {
 struct Figures {
     seconds: Samples,
     ratio: Samples,
+    processor_seconds: Samples,
+    processor_ratio: Samples,
     wal_bytes: Samples,
     memory_bytes: Samples,
     temporary_bytes: Samples,
@@ -60,11 +64,15 @@ pub async fn measure(server: &mut Server, args: &Args) -> anyhow::Result<Table> 
         for (step, mode, cost) in &costs {
             let plain = costs
                 .iter()
-                .find_map(|(s, m, cost)| (s == step && *m == Mode::Plain).then_some(cost.seconds))
-                .unwrap_or(f64::NAN);
+                .find_map(|(s, m, cost)| (s == step && *m == Mode::Plain).then_some(cost));
+            let Some(plain) = plain else { continue };
             let figures = figures.entry((*step, mode.name())).or_default();
             figures.seconds.add(cost.seconds);
-            figures.ratio.add(cost.seconds / plain);
+            figures.ratio.add(cost.seconds / plain.seconds);
+            figures.processor_seconds.add(cost.processor_seconds);
+            figures
+                .processor_ratio
+                .add(cost.processor_seconds / plain.processor_seconds);
             figures.wal_bytes.add(cost.wal_bytes);
             figures.memory_bytes.add(cost.memory_bytes);
             figures.temporary_bytes.add(cost.temporary_bytes);
@@ -75,8 +83,8 @@ pub async fn measure(server: &mut Server, args: &Args) -> anyhow::Result<Table> 
 
 fn table(args: &Args, figures: &HashMap<(Step, &str), Figures>) -> Table {
     let note = format!(
-        "One session. Time of the statement with its commit, as a multiple of that without a trigger in the same round, median \
-         (least–greatest) of {} rounds; write-ahead log; private memory of the backend (RssAnon of /proc/PID/status every 5 ms, at its \
+        "One session. Time of the statement with its commit, and processor time of the backend, as multiples of those without a \
+         trigger in the same round, median (least–greatest) of {} rounds; write-ahead log; private memory of the backend (RssAnon of /proc/PID/status every 5 ms, at its \
          peak, beyond what it was before) and its temporary files at their largest, in MiB.",
         args.bulk_rounds
     );
@@ -87,7 +95,16 @@ fn table(args: &Args, figures: &HashMap<(Step, &str), Figures>) -> Table {
     let mut table = Table::new(
         &title,
         &note,
-        ["", "", "time", "seconds", "log", "memory", "temporary files"],
+        [
+            "",
+            "",
+            "time",
+            "CPU",
+            "seconds",
+            "log",
+            "memory",
+            "temporary files",
+        ],
     );
     for (step, words) in [
         (Step::Insert, "insert … select"),
@@ -102,7 +119,7 @@ fn table(args: &Args, figures: &HashMap<(Step, &str), Figures>) -> Table {
             table.row([
                 words.to_owned(),
                 mode.name().to_owned(),
-                format!("**{}**", figures.ratio.with_spread(ratio)),
+                figures.ratio.with_spread(ratio),
                 figures.seconds.with_spread(|seconds| format!("{seconds:.1}")),
                 mebibytes(figures.wal_bytes.median()),
                 mebibytes(figures.memory_bytes.greatest()),
@@ -159,6 +176,7 @@ async fn cost<T>(
         .query_one("select pg_backend_pid()", &[])
         .await?
         .get(0);
+    let processor_before = processor_seconds(pid)?;
     let wal_before = server.wal_bytes().await?;
     let mut peak = Peak::of(pid)?;
     let began = Instant::now();
@@ -166,6 +184,7 @@ async fn cost<T>(
     let seconds = began.elapsed().as_secs_f64();
     Ok(Cost {
         seconds,
+        processor_seconds: processor_seconds(pid)? - processor_before,
         wal_bytes: (server.wal_bytes().await? - wal_before) as f64,
         memory_bytes: peak.memory_bytes() as f64,
         temporary_bytes: peak.temporary_bytes() as f64,

@@ -91,7 +91,7 @@ pub async fn measure(args: &Args) -> anyhow::Result<()> {
         server.pgbench(&database.name, "churn.pgbench", WRITERS, args.day_seconds),
         watch(&database.client, &database.url, hour),
     );
-    let (rate, hours) = (day.0?, day.1?);
+    let (run, hours) = (day.0?, day.1?);
     drop(follower);
 
     let note = format!(
@@ -100,7 +100,7 @@ pub async fn measure(args: &Args) -> anyhow::Result<()> {
          while it runs; `too old` is by how many minutes of the day the oldest entry is older than what is kept. In hour {DUMP_HOUR} a \
          session holds a snapshot, so that vacuum can remove nothing.",
         hour.as_secs_f64(),
-        whole(rate),
+        whole(run.per_second),
         args.keep_hours
     );
     report.add(&table(&note, first, &hours, hour, keep));

@@ -7,8 +7,8 @@
 mod args;
 mod bulk;
 mod churn;
-mod memory;
 mod mode;
+mod process;
 mod relay;
 mod report;
 mod server;

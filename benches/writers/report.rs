@@ -15,6 +15,10 @@ impl Samples {
         self.0.push(sample);
     }
 
+    pub fn extend(&mut self, samples: impl IntoIterator<Item = f64>) {
+        self.0.extend(samples);
+    }
+
     /// The middle one, or the mean of the middle two; 0 if there are none.
     pub fn median(&self) -> f64 {
         let mut sorted = self.0.clone();

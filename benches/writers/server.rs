@@ -7,6 +7,8 @@ use anyhow::{Context as _, bail};
 use rowcast::demo::postgres::{Options, Postgres};
 use tokio_postgres::{Client, NoTls};
 
+use crate::process::ended_children_seconds;
+
 /// The database with schema `rowcast` in it that every run's is a copy of.
 const TEMPLATE: &str = "migrated";
 
@@ -29,6 +31,15 @@ pub struct Database {
     pub name: String,
     pub url: String,
     pub client: Client,
+}
+
+/// What pgbench found.
+#[derive(Clone, Copy, Debug)]
+pub struct Run {
+    /// Transactions a second.
+    pub per_second: f64,
+    /// Processor time of its sessions' backends for one transaction. The relay's and its own are not in it.
+    pub processor_microseconds: f64,
 }
 
 impl Server {
@@ -106,7 +117,7 @@ impl Server {
             .sum()
     }
 
-    /// One run of pgbench over the Unix socket, prepared statements: transactions a second.
+    /// One run of pgbench over the Unix socket, with prepared statements.
     ///
     /// Errors: there is no pgbench, or one of its sessions failed.
     pub async fn pgbench(
@@ -115,10 +126,12 @@ impl Server {
         script: &str,
         clients: u32,
         seconds: u32,
-    ) -> anyhow::Result<f64> {
+    ) -> anyhow::Result<Run> {
         let script = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("benches/writers/sql")
             .join(script);
+        let postmaster = self.postgres.pid().context("the server runs")?;
+        let processor_before = ended_children_seconds(postmaster)?;
         let output = tokio::process::Command::new(self.pgbench_path()?)
             .args(["-n", "-M", "prepared", "-U", "postgres"])
             .arg("-h")
@@ -141,10 +154,18 @@ impl Server {
                 String::from_utf8_lossy(&output.stderr)
             );
         }
-        said.lines()
-            .rev()
-            .find_map(|line| line.strip_prefix("tps = ")?.split(' ').next()?.parse().ok())
-            .with_context(|| format!("no tps in what pgbench said:\n{said}"))
+        let figure = |name: &str| -> Option<f64> {
+            let line = said.lines().rev().find_map(|line| line.strip_prefix(name))?;
+            line.split(['/', ' ']).next()?.parse().ok()
+        };
+        let (per_second, transactions) = figure("tps = ")
+            .zip(figure("number of transactions actually processed: "))
+            .with_context(|| format!("no figures in what pgbench said:\n{said}"))?;
+        let processor_seconds = ended_children_seconds(postmaster)? - processor_before;
+        Ok(Run {
+            per_second,
+            processor_microseconds: processor_seconds * 1e6 / transactions,
+        })
     }
 
     /// pgbench as it comes with this server. npm's packages bring none.

@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 
+use anyhow::Context as _;
+
 use crate::args::Args;
 use crate::mode::{Mode, in_turn};
 use crate::relay::Follower;
 use crate::report::{Samples, Table, ratio, whole};
-use crate::server::Server;
+use crate::server::{Run, Server};
 
 /// Rows of the table before random ones are updated; `update.pgbench` draws from as many.
 const ROWS_TO_UPDATE: i32 = 100_000;
@@ -24,6 +26,8 @@ struct Workload {
 #[derive(Default)]
 struct Figures {
     per_second: Samples,
+    processor_microseconds: Samples,
+    processor_ratio: Samples,
     /// Of the rate without a trigger in the same round.
     ratio: Samples,
     behind_milliseconds: Samples,
@@ -59,41 +63,43 @@ impl Workload {
         let mut figures: HashMap<(u32, &str), Figures> = HashMap::new();
         for round in 0..args.rounds {
             for &clients in &args.clients {
-                let mut rates = Vec::new();
+                let mut runs = Vec::new();
                 for mode in in_turn(self.modes, round) {
-                    let (rate, behind) = self.run(server, mode, clients, args.seconds).await?;
+                    let (run, behind) = self.run(server, mode, clients, args.seconds).await?;
                     eprintln!(
-                        "round {} · {clients} clients · {} · {rate:.0}/s",
+                        "round {} · {clients} clients · {} · {:.0}/s",
                         round + 1,
                         mode.name()
                     );
-                    rates.push((mode, rate, behind));
+                    runs.push((mode, rate, behind));
                 }
-                let plain = rates
+                let plain = runs
                     .iter()
-                    .find_map(|(mode, rate, _)| (*mode == Mode::Plain).then_some(*rate))
-                    .unwrap_or(f64::NAN);
-                for (mode, rate, behind) in rates {
+                    .find_map(|(mode, run, _)| (*mode == Mode::Plain).then_some(*run));
+                let plain = plain.context("one of the modes is without a trigger")?;
+                for (mode, run, behind) in runs {
                     let figures = figures.entry((clients, mode.name())).or_default();
-                    figures.per_second.add(rate);
-                    figures.ratio.add(rate / plain);
-                    behind
-                        .into_iter()
-                        .for_each(|behind| figures.behind_milliseconds.add(behind));
+                    figures.per_second.add(run.per_second);
+                    figures.ratio.add(run.per_second / plain.per_second);
+                    figures.processor_microseconds.add(run.processor_microseconds);
+                    figures
+                        .processor_ratio
+                        .add(run.processor_microseconds / plain.processor_microseconds);
+                    figures.behind_milliseconds.extend(behind);
                 }
             }
         }
         Ok(self.table(args, &figures))
     }
 
-    /// One run on a new table: transactions a second, and by how many milliseconds the relay was behind at its end.
+    /// One run on a new table, and by how many milliseconds the relay was behind at its end.
     async fn run(
         &self,
         server: &mut Server,
         mode: Mode,
         clients: u32,
         seconds: u32,
-    ) -> anyhow::Result<(f64, Option<f64>)> {
+    ) -> anyhow::Result<(Run, Option<f64>)> {
         let database = server.database().await?;
         if self.rows_before > 0 {
             database
@@ -115,7 +121,7 @@ impl Workload {
             false => None,
         };
         server.checkpoint().await?;
-        let rate = server
+        let run = server
             .pgbench(&database.name, self.script, clients, seconds)
             .await?;
         let behind = match &mut follower {
@@ -124,48 +130,38 @@ impl Workload {
         };
         drop((follower, listener));
         server.drop(database).await?;
-        Ok((rate, behind))
+        Ok((run, behind))
     }
 
     fn table(&self, args: &Args, figures: &HashMap<(u32, &str), Figures>) -> Table {
         let note = format!(
-            "{} Of the rate without a trigger in the same round; below it transactions a second; median (least–greatest) of {} rounds of {} s. \
-             The last column: how long after the end a subscriber had the newest row, at the most.",
+            "{} `rate`: transactions a second of those without a trigger in the same round. `CPU`: processor time of the \
+             writers' backends for a transaction, as a multiple of that without a trigger. Median (least–greatest) of {} rounds \
+             of {} s. `behind`: how long after the end a subscriber had the newest row, at the most.",
             self.note, args.rounds, args.seconds
         );
-        let clients = args.clients.iter().map(|clients| match clients {
-            1 => "1 client".to_owned(),
-            clients => format!("{clients} clients"),
-        });
-        let head = ["".to_owned()]
-            .into_iter()
-            .chain(clients)
-            .chain(["behind".to_owned()]);
+        let head = ["clients", "", "rate", "transactions/s", "CPU", "µs", "behind"];
         let mut table = Table::new(self.title, &note, head);
-        for mode in self.modes {
-            let of_mode: Vec<&Figures> = args
-                .clients
-                .iter()
-                .filter_map(|clients| figures.get(&(*clients, mode.name())))
-                .collect();
-            let cells = of_mode.iter().map(|figures| match mode {
-                Mode::Plain => format!("{}/s", figures.per_second.with_spread(whole)),
-                _ => format!(
-                    "**{}**, {}/s",
-                    figures.ratio.with_spread(ratio),
-                    whole(figures.per_second.median())
-                ),
-            });
-            let behind = of_mode
-                .iter()
-                .map(|figures| figures.behind_milliseconds.greatest())
-                .fold(f64::NAN, f64::max);
-            let behind = if behind.is_nan() {
-                "–".to_owned()
-            } else {
-                format!("{behind:.0} ms")
-            };
-            table.row([mode.name().to_owned()].into_iter().chain(cells).chain([behind]));
+        for clients in &args.clients {
+            for mode in self.modes {
+                let Some(figures) = figures.get(&(*clients, mode.name())) else {
+                    continue;
+                };
+                let behind = figures.behind_milliseconds.greatest();
+                table.row([
+                    clients.to_string(),
+                    mode.name().to_owned(),
+                    format!("**{}**", figures.ratio.with_spread(ratio)),
+                    figures.per_second.with_spread(whole),
+                    figures.processor_ratio.with_spread(ratio),
+                    whole(figures.processor_microseconds.median()),
+                    if behind.is_nan() {
+                        "–".to_owned()
+                    } else {
+                        format!("{behind:.0} ms")
+                    },
+                ]);
+            }
         }
         table
     }

@@ -1,4 +1,4 @@
-//! The memory of a backend while it runs a statement, as Linux tells it.
+//! What a backend uses while it runs a statement, as Linux tells it: processor time and private memory.
 //!
 //! Not `VmHWM`: it counts the pages of the shared buffers that the backend has touched, which says nothing about it.
 
@@ -60,6 +60,25 @@ impl Peak {
     pub fn temporary_bytes(&self) -> u64 {
         self.most_temporary_bytes
     }
+}
+
+/// Processor time that a process of one thread has used, in seconds (proc(5), `schedstat`, to the nanosecond). On a machine that
+/// does other things, too, it says more than the time on the clock.
+pub fn processor_seconds(pid: i32) -> anyhow::Result<f64> {
+    let text =
+        fs::read_to_string(format!("/proc/{pid}/schedstat")).context("this benchmark needs Linux's /proc")?;
+    let nanoseconds: f64 = text.split(' ').next().unwrap_or_default().parse()?;
+    Ok(nanoseconds / 1e9)
+}
+
+/// Processor time of a process's children that have ended, in seconds (proc(5), `stat`, fields 16 and 17, in hundredths).
+pub fn ended_children_seconds(pid: u32) -> anyhow::Result<f64> {
+    let text =
+        fs::read_to_string(format!("/proc/{pid}/stat")).context("this benchmark needs Linux's /proc")?;
+    // The second field is the program's name in brackets, which may have spaces.
+    let (_, fields) = text.rsplit_once(')').context("no program in /proc/PID/stat")?;
+    let ticks = fields.split_whitespace().skip(13).take(2).map(str::parse::<f64>);
+    Ok(ticks.sum::<Result<f64, _>>()? / 100.0)
 }
 
 /// Memory of a process that no other shares (proc(5), `RssAnon`).
