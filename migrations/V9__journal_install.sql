@@ -73,10 +73,6 @@ declare
     t record;
     done text[] := '{}';
 begin
-    if exists (select from rowcast.triggers(s) where state = 'stale') then
-        perform rowcast.make_journal_function(s);
-        done := done || format('made function %s anew', s.journal);
-    end if;
     for t in select * from rowcast.triggers(s) where state in ('wrong', 'surplus') loop
         execute format('drop trigger %I on %s', t.trigger_name, t.member);
         done := done || case when t.state = 'surplus' then format('dropped trigger %I on %s', t.trigger_name, t.member) end;
@@ -89,6 +85,11 @@ begin
         execute t.statement;
         done := done || format('enabled trigger %I on %s', t.trigger_name, t.member);
     end loop;
+    -- Last, when the triggers are what they should be: a change of --per-statement makes others and needs another body.
+    if exists (select from rowcast.triggers(s) where state = 'stale') then
+        perform rowcast.make_journal_function(s);
+        done := done || format('made function %s anew', s.journal);
+    end if;
     return array_remove(done, null);
 end
 $$;
