@@ -69,9 +69,10 @@ impl Workload {
                     eprintln!(
                         "round {} · {clients} clients · {} · {:.0}/s",
                         round + 1,
-                        mode.name()
+                        mode.name(),
+                        run.per_second
                     );
-                    runs.push((mode, rate, behind));
+                    runs.push((mode, run, behind));
                 }
                 let plain = runs
                     .iter()
