@@ -256,6 +256,7 @@ fn http_settings(config: &ServeConfig, extra: Router) -> Result<HttpSettings, Ap
             .collect::<Result<_, _>>()?,
         base_path: config.base_path.clone(),
         allow_publish: config.allow_publish,
+        allow_firehose: config.allow_firehose,
         heartbeat: config.heartbeat,
         retry: config.retry,
         extra,

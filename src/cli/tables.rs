@@ -30,11 +30,12 @@ pub struct AttachArgs {
     #[arg(value_name = "TABLE")]
     pub table: String,
 
-    /// The column that names a row's room (text, varchar, uuid, smallint, int, bigint)
+    /// The column that names a row's room (text, varchar, uuid, smallint, int, bigint); with a journal of any type, or an
+    /// expression over one column: 'lower(tenant)'
     #[arg(long, env = "ROWCAST_ROOM", value_name = "COLUMN")]
     pub room: String,
 
-    /// The column that a sequence numbers (smallint, int, bigint) [default: the primary key]
+    /// The column that a sequence numbers (smallint, int, bigint); with a journal any unique one [default: the primary key]
     #[arg(long, env = "ROWCAST_ID", value_name = "COLUMN")]
     pub id: Option<String>,
 
@@ -53,9 +54,37 @@ pub struct AttachArgs {
     pub never_ring: Option<bool>,
 
     #[command(flatten)]
+    pub journal: JournalArgs,
+    #[command(flatten)]
     pub patience: PatienceArgs,
     #[command(flatten)]
     pub database: DatabaseArgs,
+}
+
+/// What is followed through a journal: a table of Rowcast's that a trigger writes, one entry for each change.
+#[derive(Args, Clone, Debug)]
+pub struct JournalArgs {
+    /// The changes to follow: insert, update, delete, with commas between; any but insert alone makes a journal
+    /// [default: insert]
+    #[arg(long, env = "ROWCAST_CHANGES", value_name = "CHANGE,…", value_delimiter = ',',
+          value_parser = ["insert", "update", "delete"], hide_possible_values = true)]
+    pub changes: Option<Vec<String>>,
+
+    /// Make a journal for inserts alone, too: any key will do, and ids may be drawn ahead
+    #[arg(long, env = "ROWCAST_JOURNAL")]
+    pub journal: bool,
+
+    /// How much of the journal to keep: a time (12h, 7d, '90 days') or a number of entries ('100000 rows') [default: 7d]
+    #[arg(long, env = "ROWCAST_KEEP", value_name = "TIME|'N rows'")]
+    pub keep: Option<String>,
+
+    /// Journal what logical replication applies, too
+    #[arg(long, env = "ROWCAST_ALWAYS")]
+    pub always: bool,
+
+    /// Journal each statement at once, not row by row; not for partitioned tables
+    #[arg(long, env = "ROWCAST_PER_STATEMENT")]
+    pub per_statement: bool,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -104,6 +133,11 @@ pub async fn attach(args: AttachArgs) -> anyhow::Result<()> {
         columns: args.columns,
         source: args.source,
         never_ring: args.never_ring,
+        changes: args.journal.changes,
+        journal: args.journal.journal.then_some(true),
+        keep: args.journal.keep,
+        always: args.journal.always.then_some(true),
+        per_statement: args.journal.per_statement.then_some(true),
     };
     if args.patience.print_sql {
         print!("{}", script::attach(&attachment));
@@ -121,14 +155,7 @@ pub async fn attach_demo(url: &str) -> anyhow::Result<()> {
         database_url: Some(url.to_owned()),
     };
     let client = migrated(&database, "attach").await?;
-    let attachment = Attachment {
-        table: demo::TABLE.to_owned(),
-        room: demo::ROOM_COLUMN.to_owned(),
-        id: None,
-        columns: None,
-        source: None,
-        never_ring: None,
-    };
+    let attachment = Attachment::new(demo::TABLE, demo::ROOM_COLUMN);
     attach::attach(&client, &attachment, Duration::ZERO).await?;
     Ok(())
 }

@@ -76,6 +76,10 @@ pub struct ServeArgs {
     #[arg(long, env = "ROWCAST_ALLOW_PUBLISH", value_parser = clap::builder::BoolishValueParser::new(), help_heading = "HTTP")]
     pub allow_publish: bool,
 
+    /// Let clients follow all rooms of a source at once, with `room=*`
+    #[arg(long, env = "ROWCAST_ALLOW_FIREHOSE", value_parser = clap::builder::BoolishValueParser::new(), help_heading = "HTTP")]
+    pub allow_firehose: bool,
+
     /// The source that /v1/rooms and /v1/events mean [default: the first attached]
     #[arg(long, env = "ROWCAST_DEFAULT_SOURCE", value_name = "NAME", value_parser = values::source_name, help_heading = "HTTP")]
     pub default_source: Option<String>,

@@ -36,6 +36,8 @@ pub struct ServeConfig {
     /// Empty, or with a slash before and none behind.
     pub base_path: String,
     pub allow_publish: bool,
+    /// Whether clients may follow all rooms of a source at once.
+    pub allow_firehose: bool,
     /// `None`: the first attached.
     pub default_source: Option<String>,
     pub heartbeat: Duration,
@@ -114,6 +116,7 @@ impl ServeConfig {
             allow_origins: args.allow_origins,
             base_path: args.base_path,
             allow_publish: args.allow_publish,
+            allow_firehose: args.allow_firehose,
             default_source: args.default_source,
             heartbeat: args.heartbeat,
             retry: args.retry,
@@ -209,7 +212,7 @@ mod tests {
         assert_eq!(config.retry, None);
         assert_eq!(config.max_event_bytes, 1 << 20);
         assert_eq!(config.base_path, "");
-        assert!(!config.allow_publish);
+        assert!(!config.allow_publish && !config.allow_firehose);
     }
 
     #[test]

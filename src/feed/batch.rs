@@ -1,4 +1,4 @@
-//! Events on their way to one subscriber, as the transports take them: SSE frames, or JSON texts.
+//! Events on their way to one subscriber, as the transports take them: SSE frames, JSON texts, or lines of them.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -116,6 +116,15 @@ impl Batch {
                 }
                 joined.freeze()
             }
+        }
+    }
+
+    /// Writes each event's JSON text as a line of its own.
+    pub fn write_lines(&self, out: &mut BytesMut) {
+        out.reserve(self.events().map(|event| event.len() + 1).sum());
+        for event in self.events() {
+            out.extend_from_slice(event);
+            out.extend_from_slice(b"\n");
         }
     }
 

@@ -9,6 +9,7 @@ use crate::cursor::{Cursor, OpenSet};
 use crate::hub::{Hub, Joined, Piece, Position, Pull, Subscriber};
 use crate::room::Room;
 
+use super::at::At;
 use super::open::{Open, after_row};
 use super::replay::{Failed, Listing, Page, Replays, Request};
 use super::{Batch, FeedError, ResetCode, Start, Step, Subscription};
@@ -56,32 +57,6 @@ enum Stage {
     },
     /// Follows; `present` until ready was said.
     Following { present: Option<Position> },
-}
-
-/// A place in the tail's deliveries, taken in one instant.
-#[derive(Clone)]
-struct At {
-    epoch: i64,
-    present: Position,
-    anchor: Position,
-}
-
-impl At {
-    /// `None` where the tail has no place to follow from: it has not started, or the source is gone.
-    fn of(joined: Joined) -> Option<Self> {
-        match joined {
-            Joined::At {
-                epoch,
-                present,
-                anchor,
-            } => Some(Self {
-                epoch,
-                present,
-                anchor,
-            }),
-            Joined::NotStarted | Joined::Closed => None,
-        }
-    }
 }
 
 impl Feed {

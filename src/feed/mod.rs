@@ -6,6 +6,7 @@
 //! nothing is repeated. Where the ring reaches back to a position that C lies within, C∖O0 is empty and nothing is read.
 
 mod asked;
+mod at;
 mod batch;
 mod machine;
 mod open;

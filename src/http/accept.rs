@@ -1,22 +1,25 @@
-//! Content negotiation of the events: an event stream or JSON, after `Accept` (RFC 9110, 12.5.1).
+//! Content negotiation of the events: a stream in one of two formats, or JSON, after `Accept` (RFC 9110, 12.5.1).
 
 use axum::http::HeaderMap;
 use axum::http::header::ACCEPT;
 
 use super::error::{ApiError, ErrorCode};
+use super::stream::StreamFormat;
+use super::{ndjson, sse};
 
 /// What an answer with events is rendered as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
-    EventStream,
+    Stream(StreamFormat),
+    /// One JSON text: a poll.
     Json,
 }
 
-/// The format: an event stream where `Accept` names it and does not rank it below JSON; JSON where `Accept` is absent
-/// or admits it, also by a wildcard.
+/// The format: a stream where `Accept` names it and does not rank it below JSON, of the two the one that is ranked
+/// higher, else SSE; JSON where `Accept` is absent or admits it, also by a wildcard.
 ///
 /// # Errors
-/// `not_acceptable` where neither is admitted.
+/// `not_acceptable` where none is admitted.
 pub(super) fn negotiate(headers: &HeaderMap) -> Result<Format, ApiError> {
     let lines: Vec<_> = headers
         .get_all(ACCEPT)
@@ -31,15 +34,22 @@ pub(super) fn negotiate(headers: &HeaderMap) -> Result<Format, ApiError> {
         .flat_map(|line| line.split(','))
         .filter_map(media_range)
         .collect();
-    let stream = quality(&ranges, &["text/event-stream"]);
+    let sse = quality(&ranges, &[sse::CONTENT_TYPE]);
+    let ndjson = quality(&ranges, &[ndjson::CONTENT_TYPE]);
+    let (stream, format) = match ndjson > sse {
+        true => (ndjson, StreamFormat::Ndjson),
+        false => (sse, StreamFormat::Sse),
+    };
     let json = quality(&ranges, &["application/json", "application/*", "*/*"]);
-    match (stream, json) {
-        (stream, json) if stream > 0 && stream >= json => Ok(Format::EventStream),
-        (_, json) if json > 0 => Ok(Format::Json),
-        _ => Err(ApiError::new(
+    if stream > 0 && stream >= json {
+        Ok(Format::Stream(format))
+    } else if json > 0 {
+        Ok(Format::Json)
+    } else {
+        Err(ApiError::new(
             ErrorCode::NotAcceptable,
-            "Events are served as text/event-stream and as application/json.",
-        )),
+            "Events are served as text/event-stream, application/x-ndjson and application/json.",
+        ))
     }
 }
 
@@ -99,8 +109,31 @@ mod tests {
             &["application/json;q=0.5, text/event-stream;q=0.5"],
             &["application/json;q=0.4", "text/event-stream;q=0.5"],
             &["text/event-stream;q=0.2, application/json;q=0, */*"],
+            &["application/x-ndjson, text/event-stream"],
+            &["application/x-ndjson;q=0.4, text/event-stream;q=0.5, */*;q=0.1"],
+            &["application/x-ndjson;q=0, text/event-stream"],
         ] {
-            assert_eq!(chosen(accept), Some(Format::EventStream), "{accept:?}");
+            assert_eq!(
+                chosen(accept),
+                Some(Format::Stream(StreamFormat::Sse)),
+                "{accept:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn lines_go_to_whoever_names_them_and_prefers_nothing_else() {
+        for accept in [
+            &["application/x-ndjson"][..],
+            &["Application/X-NDJSON; charset=utf-8"],
+            &["application/x-ndjson, */*"],
+            &["application/json", "application/x-ndjson"],
+            &["text/event-stream;q=0.9, application/x-ndjson"],
+            &["text/event-stream;q=0, application/x-ndjson;q=0.1"],
+            &["application/x-ndjson;q=0.2, application/json;q=0.1"],
+        ] {
+            let lines = Some(Format::Stream(StreamFormat::Ndjson));
+            assert_eq!(chosen(accept), lines, "{accept:?}");
         }
     }
 
@@ -116,6 +149,9 @@ mod tests {
             &["text/event-stream;q=0.5, application/json"],
             &["text/event-stream;q=0.5, */*"],
             &["text/event-stream;q=0, application/json;q=0.1"],
+            &["application/x-ndjson;q=0.5, application/json"],
+            &["application/x-ndjson;q=0.5, text/event-stream;q=0.5, */*"],
+            &["application/x-ndjson;q=0, application/*"],
         ] {
             assert_eq!(chosen(accept), Some(Format::Json), "{accept:?}");
         }
@@ -128,6 +164,7 @@ mod tests {
             "text/*",
             "application/json;q=0",
             "text/event-stream;q=0",
+            "application/x-ndjson;q=0",
             "image/png;q=x",
             ";",
         ] {

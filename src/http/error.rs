@@ -54,11 +54,11 @@ error_codes! {
     NotFound = "not_found", NOT_FOUND;
     /// The path exists, but not for this method.
     MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED;
-    /// `Accept` admits neither an event stream nor JSON.
+    /// `Accept` admits neither of the streams nor JSON.
     NotAcceptable = "not_acceptable", NOT_ACCEPTABLE;
     /// The body did not arrive in time.
     RequestTimeout = "request_timeout", REQUEST_TIMEOUT;
-    /// The database's role may not do this.
+    /// The operator does not allow it, or the database's role may not do it.
     Forbidden = "forbidden", FORBIDDEN;
     /// A unique constraint has such a row already.
     Duplicate = "duplicate", CONFLICT;

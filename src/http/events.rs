@@ -1,4 +1,4 @@
-//! Subscribing: one request over one room or several, of one source, dispatched to the transport that it asks for.
+//! Subscribing: one request over one room, several or all, of one source, dispatched to the transport that it asks for.
 
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -11,9 +11,10 @@ use axum::http::{HeaderMap, Method};
 use axum::response::Response;
 
 use super::accept::{Format, negotiate};
-use super::error::ApiError;
-use super::params::{MAX_ROOMS, Params, check_room};
-use super::{Shared, poll, sse};
+use super::error::{ApiError, ErrorCode};
+use super::params::{ALL_ROOMS, MAX_ROOMS, Params, check_room};
+use super::stream::{self, EventStream, StreamFormat};
+use super::{Shared, poll};
 use crate::cursor::Resume;
 use crate::feed::{Start, Subscription};
 use crate::relay::LiveSource;
@@ -44,7 +45,7 @@ impl Target {
     }
 }
 
-/// `GET …/events`: SSE, long poll or plain poll. `HEAD` gets the head that a `GET` would, without waiting.
+/// `GET …/events`: SSE, NDJSON, long poll or plain poll. `HEAD` gets the head that a `GET` would, without waiting.
 pub(super) async fn subscribe(
     State(shared): State<Arc<Shared>>,
     method: Method,
@@ -55,7 +56,7 @@ pub(super) async fn subscribe(
     let target = Target::read(&shared, path)?;
     let format = negotiate(&headers)?;
     let mut params = Params::parse(query.as_deref(), &headers)?;
-    if params.before.is_some() && (format == Format::EventStream || params.wait.is_some()) {
+    if params.before.is_some() && (format != Format::Json || params.wait.is_some()) {
         return Err(ApiError::parameter(
             "`before` scrolls back: only a plain poll can do that.",
         ));
@@ -63,14 +64,16 @@ pub(super) async fn subscribe(
     if method == Method::HEAD {
         params.wait = None;
     }
-    let names = target
-        .room
-        .map_or_else(|| several(&params.rooms), |room| Ok(vec![room]))?;
-    let rooms = parse_rooms(target.source.definition().room_type, &names)?;
+    let room_type = target.source.definition().room_type;
+    let rooms = match &target.room {
+        Some(name) => vec![room_type.parse(name)?],
+        None if params.rooms.iter().any(|name| name == ALL_ROOMS) => firehose(&shared, &params.rooms)?,
+        None => several(room_type, &params.rooms)?,
+    };
     match format {
-        Format::EventStream => {
+        Format::Stream(format) => {
             let subscription = subscription(rooms, &params, 0, STREAM_PAGE_ROWS);
-            Ok(stream(&shared, &target.source, subscription).await)
+            Ok(stream(&shared, &target.source, subscription, format).await)
         }
         Format::Json => answer(&shared, &target.source, rooms, &params).await,
     }
@@ -79,11 +82,16 @@ pub(super) async fn subscribe(
 /// Rows of one page of a stream's replay.
 const STREAM_PAGE_ROWS: usize = 500;
 
-/// The event stream of a subscription. Its feed takes a position before the head is sent: a row that is committed once
+/// The stream of a subscription. Its feed takes a position before the head is sent: a row that is committed once
 /// the client has the head is an event. And it does so once the tail has seen every row that was committed before the
 /// request came, as for a poll: `last` and "from now on" mean the same over every transport. While the database is away
 /// nobody waits for that.
-async fn stream(shared: &Shared, source: &LiveSource, subscription: Subscription) -> Response {
+async fn stream(
+    shared: &Shared,
+    source: &LiveSource,
+    subscription: Subscription,
+    format: StreamFormat,
+) -> Response {
     tokio::select! {
         _ = source.sync() => {}
         () = shared.drain.started() => {}
@@ -93,8 +101,9 @@ async fn stream(shared: &Shared, source: &LiveSource, subscription: Subscription
     let mut first = Some(first).filter(Poll::is_ready);
     let settings = &shared.settings;
     let steps = move |cx: &mut Context<'_>| first.take().unwrap_or_else(|| feed.poll_step(cx));
-    sse::response(sse::EventStream::new(
+    stream::response(EventStream::new(
         steps,
+        format,
         settings.heartbeat,
         settings.retry,
         &shared.drain,
@@ -140,17 +149,31 @@ fn subscription(rooms: Vec<Room>, params: &Params, default_last: usize, page_row
     }
 }
 
-/// The rooms of a query.
-fn several(names: &[String]) -> Result<Vec<String>, ApiError> {
+/// All rooms at once, where the operator allows it.
+///
+/// # Errors
+/// `invalid_parameter` where others are named beside it, `forbidden` where it is off.
+fn firehose(shared: &Shared, names: &[String]) -> Result<Vec<Room>, ApiError> {
+    if names.len() > 1 {
+        return Err(ApiError::parameter(
+            "`room=*` means all rooms: it can't be combined with others.",
+        ));
+    }
+    if !shared.settings.allow_firehose {
+        return Err(ApiError::new(
+            ErrorCode::Forbidden,
+            "Following all rooms at once is off (`--allow-firehose`).",
+        ));
+    }
+    Ok(vec![Room::all()])
+}
+
+/// The canonical rooms of a query, each once, in the order given: `7` and `07` are one room where rooms are numbers.
+fn several(room_type: RoomType, names: &[String]) -> Result<Vec<Room>, ApiError> {
     if names.is_empty() {
         return Err(ApiError::parameter("Name the rooms: `?room=a&room=b`."));
     }
     names.iter().try_for_each(|name| check_room(name))?;
-    Ok(names.to_vec())
-}
-
-/// The canonical rooms, each once, in the order given: `7` and `07` are one room where rooms are numbers.
-fn parse_rooms(room_type: RoomType, names: &[String]) -> Result<Vec<Room>, ApiError> {
     let mut rooms: Vec<Room> = Vec::with_capacity(names.len());
     for name in names {
         let room = room_type.parse(name)?;

@@ -1,7 +1,7 @@
 //! HTTP: the routes and what stands before them. Only this module knows status codes.
 //!
 //! ```text
-//! serve (sockets, limits) ─► CORS ─► panics ─► gzip ─► drain gate ─► routes: events (SSE | long poll | poll)
+//! serve (sockets, limits) ─► CORS ─► panics ─► gzip ─► drain gate ─► routes: events (SSE | NDJSON | long poll | poll)
 //!                                                                            publish, health, problems
 //! ```
 
@@ -10,11 +10,13 @@ mod cors;
 mod error;
 mod events;
 mod health;
+mod ndjson;
 mod params;
 mod poll;
 mod publish;
 pub mod serve;
 mod sse;
+mod stream;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -29,6 +31,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
 use futures_util::FutureExt;
 use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Predicate};
 
 pub use error::{ApiError, ErrorCode};
 
@@ -44,7 +47,9 @@ pub struct HttpSettings {
     pub base_path: String,
     /// Whether `POST` inserts rows.
     pub allow_publish: bool,
-    /// The period of the comments on event streams.
+    /// Whether one may follow all rooms of a source at once (`room=*`).
+    pub allow_firehose: bool,
+    /// The period of the signs of life on streams.
     pub heartbeat: Duration,
     /// How long an EventSource waits before it reconnects; `None`: random, from one to three seconds.
     pub retry: Option<Duration>,
@@ -61,6 +66,7 @@ impl Default for HttpSettings {
             allow_origins: Vec::new(),
             base_path: String::new(),
             allow_publish: false,
+            allow_firehose: false,
             heartbeat: Duration::from_secs(15),
             retry: None,
             max_body_bytes: 1 << 20,
@@ -96,11 +102,13 @@ pub fn router(relay: Arc<Relay>, settings: HttpSettings, drain: Drain) -> Router
     } else {
         health.clone().nest(&format!("/{base}"), health.merge(events))
     };
+    // A compressor holds back what a stream has sent; SSE is left alone by default.
+    let compressible = DefaultPredicate::new().and(NotForContentType::const_new(ndjson::CONTENT_TYPE));
     let routes = routes
         .with_state(shared)
         .merge(extra)
         .fallback(not_found)
-        .layer(CompressionLayer::new())
+        .layer(CompressionLayer::new().compress_when(compressible))
         .layer(from_fn(answer_panics));
     match cors {
         Some(cors) => routes.layer(cors),

@@ -13,6 +13,8 @@ use crate::cursor::Resume;
 const MAX_ROOM_BYTES: usize = 1024;
 /// Rooms of one subscription at most.
 pub(super) const MAX_ROOMS: usize = 100;
+/// The value of `room` that means all rooms of the source.
+pub(super) const ALL_ROOMS: &str = "*";
 /// The default of `limit`, in events.
 const DEFAULT_LIMIT: usize = 100;
 /// Where a cursor can stand, besides the header, the one that wins first. The first three are what polyfills of

@@ -1,189 +1,36 @@
-//! Server-Sent Events: a feed rendered as a response body.
+//! Server-Sent Events (HTML standard, 9.2 "Server-sent events"): how a stream is written for an EventSource.
 //!
-//! The body owns its feed and asks it only when the connection wants more, so a stream goes at its client's speed and
-//! nothing waits in a queue. What the feed hands out in one step is one chunk of shared bytes: a delivery allocates and
-//! copies nothing. The stream ends itself when its source is gone, and on the drain: an SSE body would block a graceful
-//! shutdown for ever.
+//! Rows have no `event:` field, so that `onmessage` sees them and nothing else; control events have a name each. What a
+//! feed hands out is shared bytes already: a delivery allocates and copies nothing.
 
-use std::convert::Infallible;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::http::HeaderValue;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use axum::response::Response;
 use bytes::Bytes;
-use http_body::{Body, Frame};
-use tokio::time::{Instant, Sleep};
-use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use crate::cursor::Cursor;
-use crate::feed::{FeedError, Step};
-use crate::shutdown::Drain;
+use crate::feed::Step;
 
-/// The periodic comment that keeps intermediaries from closing the stream and lets both ends notice a dead peer.
-const HEARTBEAT: Bytes = Bytes::from_static(b": heartbeat\n\n");
+pub(super) const CONTENT_TYPE: &str = "text/event-stream";
+/// A comment, which no client sees.
+pub(super) const HEARTBEAT: Bytes = Bytes::from_static(b": heartbeat\n\n");
 /// `retry` where none is set, in milliseconds: random, so that clients that lost a relay together come back apart.
 const RETRY_MILLISECONDS: std::ops::RangeInclusive<u64> = 1000..=3000;
-/// The pause before a feed is asked again after its database was away: doubled each time up to the second, then
-/// multiplied with a random factor from a half to one.
-const BACK_OFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 
-/// The response with the head of an event stream.
-pub(super) fn response(body: impl Body<Data = Bytes, Error = Infallible> + Send + 'static) -> Response {
-    let mut response = Response::new(axum::body::Body::new(body));
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
-    // nginx buffers proxied answers unless told otherwise.
-    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    response
-}
-
-/// An event stream's body. `poll_step` is its feed's.
-pub(super) struct EventStream<P> {
-    poll_step: P,
-    /// The `retry:` line, until it is sent.
-    opening: Option<Bytes>,
-    heartbeat: Duration,
-    heartbeat_at: Instant,
-    /// When the feed may be asked again, and how often in a row it was unavailable.
-    retry_at: Option<Instant>,
-    failures: u32,
-    /// When this stream ends, once the drain has begun.
-    end_at: Option<Instant>,
-    drain: Drain,
-    drained: Pin<Box<WaitForCancellationFutureOwned>>,
-    /// One timer for the earliest of the three instants above; it is not touched by a delivery.
-    timer: Pin<Box<Sleep>>,
-    over: bool,
-}
-
-impl<P> EventStream<P>
-where
-    P: FnMut(&mut Context<'_>) -> Poll<Result<Step, FeedError>> + Unpin,
-{
-    /// A stream of what `poll_step` yields, with a comment every `heartbeat`. `retry`: how long an EventSource waits
-    /// before it reconnects; `None` is random from one to three seconds.
-    pub(super) fn new(poll_step: P, heartbeat: Duration, retry: Option<Duration>, drain: &Drain) -> Self {
-        let retry = retry.map_or_else(
-            || rand::random_range(RETRY_MILLISECONDS),
-            |retry| u64::try_from(retry.as_millis()).unwrap_or(u64::MAX),
-        );
-        let heartbeat_at = Instant::now() + heartbeat;
-        Self {
-            poll_step,
-            opening: Some(format!("retry: {retry}\n\n").into()),
-            heartbeat,
-            heartbeat_at,
-            retry_at: None,
-            failures: 0,
-            end_at: None,
-            drain: drain.clone(),
-            drained: Box::pin(drain.listener()),
-            timer: Box::pin(tokio::time::sleep_until(heartbeat_at)),
-            over: false,
-        }
-    }
-
-    /// The next chunk, or pending with the feed, the timer and the drain all set to wake the task.
-    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
-        if self.end_at.is_none() && self.drained.as_mut().poll(cx).is_ready() {
-            self.end_at = Some(Instant::now() + self.drain.stagger());
-            self.set_timer();
-        }
-        loop {
-            while self.timer.as_mut().poll(cx).is_ready() {
-                if let Some(chunk) = self.on_timer() {
-                    return Poll::Ready(chunk);
-                }
-            }
-            if self.retry_at.is_some() {
-                return Poll::Pending;
-            }
-            match (self.poll_step)(cx) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(step)) => {
-                    self.failures = 0;
-                    let chunk = render(step);
-                    // An empty chunk would end a chunked body.
-                    if !chunk.is_empty() {
-                        return Poll::Ready(chunk);
-                    }
-                }
-                Poll::Ready(Err(FeedError::Gone)) => return Poll::Ready(self.end("unknown_source")),
-                Poll::Ready(Err(FeedError::Unavailable)) => {
-                    self.retry_at = Some(Instant::now() + back_off(self.failures));
-                    self.failures += 1;
-                    self.set_timer();
-                }
-            }
-        }
-    }
-
-    /// Does what has come due, the end first, and sets the timer anew.
-    fn on_timer(&mut self) -> Option<Bytes> {
-        let now = Instant::now();
-        if self.end_at.is_some_and(|at| at <= now) {
-            return Some(self.end("shutting_down"));
-        }
-        if self.retry_at.is_some_and(|at| at <= now) {
-            self.retry_at = None;
-        }
-        let due = self.heartbeat_at <= now;
-        if due {
-            self.heartbeat_at = now + self.heartbeat;
-        }
-        self.set_timer();
-        due.then_some(HEARTBEAT)
-    }
-
-    fn set_timer(&mut self) {
-        let others = self.retry_at.into_iter().chain(self.end_at);
-        let earliest = others.fold(self.heartbeat_at, Instant::min);
-        self.timer.as_mut().reset(earliest);
-    }
-
-    fn end(&mut self, code: &str) -> Bytes {
-        self.over = true;
-        format!("event: end\ndata: {{\"code\":\"{code}\"}}\n\n").into()
-    }
-}
-
-impl<P> Body for EventStream<P>
-where
-    P: FnMut(&mut Context<'_>) -> Poll<Result<Step, FeedError>> + Unpin,
-{
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        if let Some(opening) = self.opening.take() {
-            return Poll::Ready(Some(Ok(Frame::data(opening))));
-        }
-        if self.over {
-            return Poll::Ready(None);
-        }
-        self.poll_chunk(cx).map(|chunk| Some(Ok(Frame::data(chunk))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.over
-    }
+/// The `retry:` line: how long an EventSource waits before it reconnects; `None` is random from one to three seconds.
+pub(super) fn opening(retry: Option<Duration>) -> Bytes {
+    let retry = retry.map_or_else(
+        || rand::random_range(RETRY_MILLISECONDS),
+        |retry| u64::try_from(retry.as_millis()).unwrap_or(u64::MAX),
+    );
+    format!("retry: {retry}\n\n").into()
 }
 
 /// A step as bytes of the stream. A cursor's text has nothing that JSON or SSE would escape.
-fn render(step: Step) -> Bytes {
+pub(super) fn step(step: &Step) -> Bytes {
     match step {
         Step::Events(batch) => batch.frames(),
-        Step::Ready(cursor) => control("ready", "", &cursor),
-        Step::Reset { code, cursor } => {
-            control("reset", &format!("\"code\":\"{}\",", code.as_str()), &cursor)
-        }
+        Step::Ready(cursor) => control("ready", "", cursor),
+        Step::Reset { code, cursor } => control("reset", &format!("\"code\":\"{}\",", code.as_str()), cursor),
     }
 }
 
@@ -191,9 +38,7 @@ fn control(event: &str, members: &str, cursor: &Cursor) -> Bytes {
     format!("event: {event}\nid: {cursor}\ndata: {{{members}\"cursor\":\"{cursor}\"}}\n\n").into()
 }
 
-/// The pause after `failures` failures that came before this one.
-fn back_off(failures: u32) -> Duration {
-    let (first, most) = BACK_OFF;
-    let pause = first.saturating_mul(2u32.saturating_pow(failures)).min(most);
-    pause.mul_f64(rand::random_range(0.5..=1.0))
+/// The end has no id: a client keeps the cursor that it has.
+pub(super) fn end(code: &str) -> Bytes {
+    format!("event: end\ndata: {{\"code\":\"{code}\"}}\n\n").into()
 }

@@ -25,12 +25,41 @@ pub(super) const UNINSTALL: &str = include_str!("../../sql/uninstall.sql");
 pub struct Attachment {
     /// Written as in SQL: `public.messages`, `"Odd"."My Table"`.
     pub table: String,
-    /// Column names stand literally, here and below.
+    /// Column names stand literally, here and below; with a journal the room may be an expression over one column.
     pub room: String,
     pub id: Option<String>,
     pub columns: Option<Vec<String>>,
     pub source: Option<String>,
     pub never_ring: Option<bool>,
+    /// Of `insert`, `update`, `delete`; any but `{insert}` asks for a journal.
+    pub changes: Option<Vec<String>>,
+    /// `Some(true)`: a journal for inserts alone, too.
+    pub journal: Option<bool>,
+    /// How much of the journal is kept, an interval or a number: `7d`, `100000 rows`.
+    pub keep: Option<String>,
+    /// The triggers fire for replicated changes, too.
+    pub always: Option<bool>,
+    /// Transition tables instead of a row trigger.
+    pub per_statement: Option<bool>,
+}
+
+impl Attachment {
+    /// The table and its room; all else is left to `rowcast.attach`.
+    pub fn new(table: impl Into<String>, room: impl Into<String>) -> Self {
+        Self {
+            table: table.into(),
+            room: room.into(),
+            id: None,
+            columns: None,
+            source: None,
+            never_ring: None,
+            changes: None,
+            journal: None,
+            keep: None,
+            always: None,
+            per_statement: None,
+        }
+    }
 }
 
 /// What attach did.
@@ -86,6 +115,11 @@ pub async fn attach(
             (&attachment.columns, Type::TEXT_ARRAY),
             (&attachment.source, Type::TEXT),
             (&attachment.never_ring, Type::BOOL),
+            (&attachment.changes, Type::TEXT_ARRAY),
+            (&attachment.journal, Type::BOOL),
+            (&attachment.keep, Type::TEXT),
+            (&attachment.always, Type::BOOL),
+            (&attachment.per_statement, Type::BOOL),
         ],
         patience,
     )

@@ -33,18 +33,30 @@ pub fn attach(attachment: &Attachment) -> String {
         literal(&attachment.table),
         literal(&attachment.room)
     );
-    if let Some(id) = &attachment.id {
-        let _ = write!(script, ", id => {}", literal(id));
+    for (name, list) in [("columns", &attachment.columns), ("changes", &attachment.changes)] {
+        if let Some(list) = list {
+            let words: Vec<String> = list.iter().map(|word| literal(word)).collect();
+            let _ = write!(script, ", {name} => array[{}]::text[]", words.join(", "));
+        }
     }
-    if let Some(columns) = &attachment.columns {
-        let columns: Vec<String> = columns.iter().map(|column| literal(column)).collect();
-        let _ = write!(script, ", columns => array[{}]::text[]", columns.join(", "));
+    for (name, value) in [
+        ("id", &attachment.id),
+        ("source", &attachment.source),
+        ("keep", &attachment.keep),
+    ] {
+        if let Some(value) = value {
+            let _ = write!(script, ", {name} => {}", literal(value));
+        }
     }
-    if let Some(source) = &attachment.source {
-        let _ = write!(script, ", source => {}", literal(source));
-    }
-    if let Some(never_ring) = attachment.never_ring {
-        let _ = write!(script, ", never_ring => {never_ring}");
+    for (name, choice) in [
+        ("never_ring", attachment.never_ring),
+        ("journal", attachment.journal),
+        ("always", attachment.always),
+        ("per_statement", attachment.per_statement),
+    ] {
+        if let Some(choice) = choice {
+            let _ = write!(script, ", {name} => {choice}");
+        }
     }
     script.push_str(");\n");
     script

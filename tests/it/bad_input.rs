@@ -39,17 +39,17 @@ fn problem(answer: &Answer) -> (u16, String) {
     (status, code)
 }
 
-/// What a GET gets as JSON, as a long poll and as an event stream: each time the same problem.
+/// What a GET gets as JSON and as a stream of either format: each time the same problem.
 async fn refused(client: &Client, path: &str) -> (u16, String) {
     let as_json = problem(&client.get(path).await);
-    let stream = client
-        .request(Method::GET, path)
-        .header("accept", "text/event-stream");
-    assert_eq!(
-        problem(&client.send(stream).await),
-        as_json,
-        "as an event stream: {path}"
-    );
+    for format in ["text/event-stream", "application/x-ndjson"] {
+        let stream = client.request(Method::GET, path).header("accept", format);
+        assert_eq!(
+            problem(&client.send(stream).await),
+            as_json,
+            "as {format}: {path}"
+        );
+    }
     as_json
 }
 

@@ -1,6 +1,8 @@
 //! The HTTP interface as a client sees it, word by word as the README promises it.
 
 mod cursors;
+mod firehose;
+mod ndjson;
 mod paths;
 mod polls;
 mod representation;

@@ -16,6 +16,7 @@ mod gaps_time;
 mod guards;
 mod hub;
 mod interface;
+mod journal;
 mod launcher;
 mod lifecycle;
 mod seam_model;

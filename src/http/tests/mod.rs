@@ -1,6 +1,8 @@
 //! The routes over real feeds whose table a test keeps in memory. (`event_stream` and `sockets` need not even that.)
 
 mod event_stream;
+mod firehose;
+mod lines;
 mod polls;
 mod publish;
 mod routes;
@@ -30,6 +32,7 @@ use crate::tail;
 use table::MemoryTable;
 
 const SSE: (&str, &str) = ("accept", "text/event-stream");
+const NDJSON: (&str, &str) = ("accept", "application/x-ndjson");
 const ROOM: &str = "/v1/rooms/42/events";
 const GLOBAL: Duration = Duration::from_secs(10);
 

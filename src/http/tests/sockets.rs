@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout};
 use crate::cursor::{Cursor, OpenSet};
 use crate::feed::{FeedError, Step};
 use crate::http::serve::Server;
-use crate::http::sse::{EventStream, response};
+use crate::http::stream::{EventStream, StreamFormat, response};
 use crate::shutdown::Drain;
 
 const GLOBAL: Duration = Duration::from_secs(20);
@@ -70,7 +70,7 @@ fn quiet_stream(
         Some(cursor) => Poll::Ready(Ok(Step::Ready(cursor))),
         None => Poll::Pending,
     };
-    EventStream::new(steps, Duration::from_secs(15), None, drain)
+    EventStream::new(steps, StreamFormat::Sse, Duration::from_secs(15), None, drain)
 }
 
 /// A body that always has a chunk more.

@@ -84,6 +84,7 @@ async fn head_answers_the_head_without_waiting() {
     let app = App::new();
     for (query, headers, content_type) in [
         ("", &[SSE][..], "text/event-stream"),
+        ("", &[NDJSON], "application/x-ndjson"),
         ("?wait=60", &[], "application/json"),
     ] {
         let response = app

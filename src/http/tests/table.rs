@@ -35,7 +35,9 @@ impl MemoryTable {
             });
         }
         let wanted = |row: &&Row| {
-            row.room.as_ref().is_some_and(|room| rooms.contains(room))
+            row.room
+                .as_ref()
+                .is_some_and(|room| rooms == [Room::all()] || rooms.contains(room))
                 && ranges
                     .iter()
                     .any(|range| (range.low..=range.high).contains(&row.id))

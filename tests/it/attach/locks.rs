@@ -9,12 +9,8 @@ use crate::support::{TestDatabase, eventually, within};
 
 fn messages() -> Attachment {
     Attachment {
-        table: "messages".to_owned(),
-        room: "room_id".to_owned(),
-        id: None,
-        columns: None,
-        source: None,
         never_ring: Some(false),
+        ..Attachment::new("messages", "room_id")
     }
 }
 

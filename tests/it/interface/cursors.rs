@@ -34,6 +34,7 @@ async fn a_cursor_of_one_transport_serves_the_others() {
     for transport in [
         Transport::EventStream,
         Transport::Poll,
+        Transport::Ndjson,
         Transport::LongPoll,
         Transport::EventStream,
     ] {

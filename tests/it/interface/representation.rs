@@ -8,6 +8,7 @@ const PATH: &str = "/v1/rooms/a/events";
 
 const JSON: &str = "application/json";
 const STREAM: &str = "text/event-stream";
+const LINES: &str = "application/x-ndjson";
 
 /// An `Accept`, and the type of the answer; `None`: 406.
 const ACCEPTED: &[(Option<&str>, Option<&str>)] = &[
@@ -31,13 +32,19 @@ const ACCEPTED: &[(Option<&str>, Option<&str>)] = &[
     ),
     (Some("TEXT/Event-Stream"), Some(STREAM)),
     (Some("text/event-stream, */*;q=0.1"), Some(STREAM)),
+    (Some("application/x-ndjson"), Some(LINES)),
+    (Some("application/x-ndjson, application/json"), Some(LINES)),
+    (Some("text/event-stream;q=0.9, application/x-ndjson"), Some(LINES)),
+    (Some("application/x-ndjson, text/event-stream"), Some(STREAM)),
+    (Some("application/x-ndjson;q=0.5, */*"), Some(JSON)),
+    (Some("application/x-ndjson;q=0"), None),
     (Some("text/html"), None),
     (Some("text/plain, image/png"), None),
     (Some("application/json;q=0"), None),
 ];
 
 #[tokio::test]
-async fn accept_decides_between_an_event_stream_and_json() {
+async fn accept_decides_between_the_streams_and_json() {
     let (_db, relay) = scene(&[]).await;
     for &(accept, expected) in ACCEPTED {
         let mut request = relay.client.request(Method::GET, PATH);

@@ -158,16 +158,15 @@ async fn every_type_of_room_has_one_name_for_each_value() {
 async fn a_null_room_goes_to_nobody() {
     let (db, relay) = scene(&[]).await;
     let rooms = "/v1/events?room=a&room=null&room=NULL";
+    let mut ids = Vec::new();
     for transport in Transport::ALL {
         let mut subscriber = Subscriber::new(&relay.client, transport, rooms).await;
         run(&db, "insert into messages (room) values (null)").await;
         let id = db.say("a", "").await;
         assert_eq!(subscriber.ids(1).await, [id], "{transport:?}");
+        ids.push(id);
     }
-    assert_eq!(
-        relay.client.get(&format!("{rooms}&last=10")).await.ids(),
-        [2, 4, 6]
-    );
+    assert_eq!(relay.client.get(&format!("{rooms}&last=10")).await.ids(), ids);
 }
 
 #[tokio::test]

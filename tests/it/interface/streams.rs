@@ -143,7 +143,7 @@ async fn a_row_that_commits_late_comes_late_and_leaves_a_gap_in_the_cursor() {
 #[tokio::test]
 async fn head_has_the_head_of_get_and_does_not_wait() {
     let (_db, relay) = scene(&[]).await;
-    for accept in ["text/event-stream", "application/json"] {
+    for accept in ["text/event-stream", "application/x-ndjson", "application/json"] {
         let request = relay
             .client
             .request(Method::HEAD, &format!("{PATH}?wait=60"))

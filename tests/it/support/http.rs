@@ -4,7 +4,7 @@ use reqwest::header::{ACCEPT, HeaderMap};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
-use super::{Stream, within};
+use super::{Lines, Stream, within};
 
 /// Requests to one relay. Paths begin with `/`.
 #[derive(Clone)]
@@ -103,6 +103,16 @@ impl Client {
                 .expect("an answer");
             Stream::of(response).await
         })
+    }
+}
+
+impl Client {
+    /// GET as a stream of lines (NDJSON); fails unless that is what comes back.
+    #[track_caller]
+    pub fn lines(&self, path: &str) -> impl Future<Output = Lines> + use<> {
+        let request = self.request(Method::GET, path);
+        let request = request.header(ACCEPT, "application/x-ndjson");
+        within(async move { Lines::of(request.send().await.expect("an answer")).await })
     }
 }
 

@@ -5,6 +5,7 @@
 
 pub mod database;
 pub mod http;
+pub mod ndjson;
 pub mod pooler;
 pub mod relay;
 pub mod scene;
@@ -14,6 +15,7 @@ pub mod wait;
 
 pub use database::{TestDatabase, connect, database, empty_database, own_server, server, test_options};
 pub use http::{Answer, Client};
+pub use ndjson::Lines;
 pub use relay::Relay;
 pub use scene::{MESSAGES, attach, messages, run, scene};
 pub use sse::{Frame, Stream};

@@ -1,22 +1,23 @@
-//! One subscriber, the same over every transport: what a test says of one is said of all three.
+//! One subscriber, the same over every transport: what a test says of one is said of all four.
 
 use std::collections::VecDeque;
 
 use reqwest::StatusCode;
 use serde_json::Value;
 
-use super::{Client, Stream, eventually};
+use super::{Client, Lines, Stream, eventually, within};
 
 /// How a subscriber gets its events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
     EventStream,
+    Ndjson,
     LongPoll,
     Poll,
 }
 
 impl Transport {
-    pub const ALL: [Self; 3] = [Self::EventStream, Self::LongPoll, Self::Poll];
+    pub const ALL: [Self; 4] = [Self::EventStream, Self::Ndjson, Self::LongPoll, Self::Poll];
 }
 
 /// A subscriber that keeps its cursor.
@@ -25,6 +26,7 @@ pub struct Subscriber {
     transport: Transport,
     path: String,
     stream: Option<Stream>,
+    lines: Option<Lines>,
     cursor: String,
     unread: VecDeque<Value>,
 }
@@ -38,15 +40,21 @@ impl Subscriber {
 
     /// Subscribes after a cursor.
     pub async fn resume(client: &Client, transport: Transport, path: &str, cursor: &str) -> Self {
-        let stream = match transport {
-            Transport::EventStream => Some(client.resume(path, cursor).await),
-            Transport::LongPoll | Transport::Poll => None,
-        };
+        let (mut stream, mut lines) = (None, None);
+        match transport {
+            Transport::EventStream => stream = Some(client.resume(path, cursor).await),
+            Transport::Ndjson => {
+                let path = with_query(path, &format!("after={cursor}"));
+                lines = Some(client.lines(&path).await);
+            }
+            Transport::LongPoll | Transport::Poll => {}
+        }
         Self {
             client: client.clone(),
             transport,
             path: path.to_owned(),
             stream,
+            lines,
             cursor: cursor.to_owned(),
             unread: VecDeque::new(),
         }
@@ -63,6 +71,9 @@ impl Subscriber {
                     Some(other) => panic!("{other}: {frame:?}"),
                 }
             }
+        }
+        if self.lines.is_some() {
+            return self.next_of_lines().await;
         }
         let mut unread = std::mem::take(&mut self.unread);
         eventually(async || {
@@ -86,6 +97,31 @@ impl Subscriber {
         event
     }
 
+    /// As a program reads lines: it takes events up to the cursor behind them, and keeps that. Fails at a reset.
+    async fn next_of_lines(&mut self) -> Value {
+        let lines = self.lines.as_mut().expect("this transport has lines");
+        let (unread, cursor) = (&mut self.unread, &mut self.cursor);
+        let mut untaken = false;
+        within(async {
+            while untaken || unread.is_empty() {
+                let line = lines.next_line().await.expect("the stream goes on");
+                match line["control"].as_str() {
+                    None => {
+                        unread.push_back(line);
+                        untaken = true;
+                    }
+                    Some("cursor" | "ready") => {
+                        *cursor = line["cursor"].as_str().expect("a cursor").to_owned();
+                        untaken = false;
+                    }
+                    Some(_) => panic!("{line}"),
+                }
+            }
+        })
+        .await;
+        self.unread.pop_front().expect("the loop above ended with one")
+    }
+
     /// The ids of the next `count` events.
     pub async fn ids(&mut self, count: usize) -> Vec<i64> {
         let mut ids = Vec::with_capacity(count);
@@ -98,7 +134,7 @@ impl Subscriber {
     /// Where to resume from after what [`Subscriber::next`] has returned.
     ///
     /// # Panics
-    /// Where a poll brought events that were not taken yet.
+    /// Where a poll or a stream of lines brought events that were not taken yet.
     pub fn cursor(&self) -> String {
         assert!(
             self.unread.is_empty(),
