@@ -18,6 +18,7 @@ mod faults;
 mod journal;
 mod subscribers;
 mod verdict;
+mod wire;
 mod writers;
 
 use std::env;

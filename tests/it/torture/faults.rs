@@ -59,11 +59,7 @@ pub enum Fault {
 
 impl Fault {
     /// Faults spread over `time`, each kind at least once; the relays' backends and `others` are terminated.
-    pub fn schedule(
-        rng: &mut StdRng,
-        time: Duration,
-        others: &[&'static str],
-    ) -> Vec<(Duration, Self)> {
+    pub fn schedule(rng: &mut StdRng, time: Duration, others: &[&'static str]) -> Vec<(Duration, Self)> {
         let rounds = (time.as_secs() / 15).max(1);
         let mut faults = Vec::new();
         for _ in 0..rounds {

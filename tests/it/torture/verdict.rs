@@ -1,7 +1,7 @@
 //! What a verdict has in common: figures, complaints, and whether the run was worth anything.
 
 use super::faults::Stage;
-use super::subscribers::{Received, Transport};
+use super::subscribers::{Received, Session, Transport};
 use super::writers::Tally;
 
 /// How many complaints of a kind are printed.
@@ -50,20 +50,25 @@ pub fn judge(
             .iter()
             .take(SHOWN)
             .map(|strange| format!("met {strange}"));
-        all.extend(complaints(one).into_iter().chain(repeated).chain(strange).map(|what| {
-            format!("subscriber {number} ({:?} of {} {:?}) {what}", one.transport, one.path, one.rooms)
-        }));
+        all.extend(
+            complaints(one)
+                .into_iter()
+                .chain(repeated)
+                .chain(strange)
+                .map(|what| {
+                    format!(
+                        "subscriber {number} ({:?} of {} {:?}) {what}",
+                        one.transport, one.path, one.rooms
+                    )
+                }),
+        );
     }
-    assert!(
-        all.is_empty(),
-        "ROWCAST_TORTURE_SEED={seed}\n{}",
-        all.join("\n")
-    );
+    assert!(all.is_empty(), "ROWCAST_TORTURE_SEED={seed}\n{}", all.join("\n"));
 }
 
 fn repeated(one: &Received, id: i64, first: usize, second: usize) -> String {
     let (before, again) = (&one.sessions[first], &one.sessions[second]);
-    format!("got {id} again: in session {first} {before:?}, in session {second} {again:?}")
+    format!("got {id} again: in session {first} {before}, in session {second} {again}")
 }
 
 /// The first of some ids, each described, and how many they are.
@@ -78,9 +83,9 @@ pub fn around(one: &Received, id: i64) -> String {
     let above = one.ids.iter().filter(|(known, _)| **known > id).min();
     let describe = |neighbour: Option<(&i64, &usize)>| {
         neighbour.map_or("none".to_owned(), |(id, &session)| {
-            let next = one.sessions.get(session + 1);
+            let next = one.sessions.get(session + 1).map(Session::to_string);
             format!(
-                "{id} in session {session} {:?}, then {next:?}",
+                "{id} in session {session} {}, then {next:?}",
                 one.sessions[session]
             )
         })

@@ -11,7 +11,7 @@ const DAWDLER: usize = 0;
 
 /// A transaction, planned before it runs.
 pub fn plan(writer: usize, rng: &mut StdRng) -> Transaction {
-    let mut insert = |rng: &mut StdRng| Step::Statement(insert(writer, rng));
+    let insert = |rng: &mut StdRng| Step::Statement(insert(writer, rng));
     if writer == DAWDLER || rng.random_bool(0.3) {
         return Transaction::single(insert(rng));
     }
