@@ -26,11 +26,11 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
                       'execute function rowcast.own_xid()', m) as definition
         from member, source
         union all
-        select m, 'rowcast_bell_' || s.name, 'rowcast.ring()', array[s.bell], m = s.journal or not has_journal and not s.never_ring,
+        select m, 'rowcast_bell_' || s.name, 'rowcast.ring()', array[s.bell], coalesce(m = s.journal, false) = has_journal and not s.never_ring,
                format('after insert on %s for each statement when (case '
                       'when has_sequence_privilege(%2$L::regclass, ''select'') then pg_sequence_last_value(%2$L::regclass) = 1 '
                       'else true end) execute function rowcast.ring(%3$L)', m, s.bell, s.name)
-        from (select m from member union all select s.journal where s.journal is not null and not s.never_ring) b, source
+        from (select m from member union all select s.journal where s.journal is not null) b, source
         union all
         -- Without a journal only the table's own: emptying one partition is a deletion of old rows, and ids go on.
         select m, 'rowcast_truncate_' || s.name, 'rowcast.truncated()', '{}', is_root or has_journal,

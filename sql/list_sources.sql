@@ -22,9 +22,7 @@ with found as (
 ), keyed as (
     -- The key's columns of a journal, with the operator that the type's own index order calls equal (citext has its own).
     select f.name, array_agg(k.column_name order by k.nr) as names,
-           array_agg(case when t.typnamespace = 'pg_catalog'::regnamespace then pg_catalog.format_type(t.oid, null)
-                          else pg_catalog.quote_ident((select nspname from pg_catalog.pg_namespace where oid = t.typnamespace)) || '.' || pg_catalog.quote_ident(t.typname)
-                     end order by k.nr) as types,
+           array_agg(rowcast.type_name(t.oid) order by k.nr) as types,
            array_agg(coalesce(e.operator, 'operator(pg_catalog.=)') order by k.nr) as equals,
            bool_and(a.atttypid is not distinct from k.column_type) as as_registered,
            coalesce(bool_and(pg_catalog.has_column_privilege(f.table_oid, a.attnum, 'select')), false) as readable
@@ -60,7 +58,7 @@ select f.name, f.ordinal, f.epoch, f.revision, f.start_id, f.sequence_filenode, 
         when f.room_attnum is null then pg_catalog.format('its room column %I is gone', f.room_column)
         when f.journal is null and f.id_type not in (20, 21, 23) then
             pg_catalog.format('its id column is of type %s now', f.id_type::regtype)
-        when f.journal is null and f.room_now not in (20, 21, 23, 25, 1043, 2950) or f.room_now <> f.room_type then
+        when f.journal is null and f.room_now not in (20, 21, 23, 25, 1043, 2950) or f.room_expression is null and f.room_now <> f.room_type then
             pg_catalog.format('its room column is of type %s now', f.room_now::regtype)
         when f.journal is null and not f.room_strict then 'its room column has a nondeterministic collation now'
         when f.journal is not null and f.journal_oid is null then 'its journal is gone: attach the table again'

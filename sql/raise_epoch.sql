@@ -5,6 +5,7 @@
 update rowcast.sources s
    set epoch = s.epoch + 1,
        start_id = -1,
+       pruned_to = 0,
        skips = coalesce(pg_catalog.pg_sequence_last_value(s.skip_sequence), 0),
        sequence_filenode = coalesce(pg_catalog.pg_relation_filenode(s.id_sequence), 0::oid)
  where s.name = $1 and s.epoch = $2

@@ -1,5 +1,6 @@
 //! The commands: what each takes and does. Results go to stdout, the log and errors to stderr.
 
+mod listing;
 mod tables;
 mod usage;
 
@@ -36,7 +37,7 @@ pub enum Command {
     /// Detach a source: its table is as it was before
     Detach(tables::DetachArgs),
     /// List what is attached, and what is wrong with it
-    Sources(tables::SourcesArgs),
+    Sources(listing::SourcesArgs),
     /// Detach every table and drop schema rowcast
     Uninstall(tables::UninstallArgs),
     /// Bring schema rowcast to this program's version
@@ -69,7 +70,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Serve(args) => serve(*args).await,
         Command::Attach(args) => tables::attach(args).await,
         Command::Detach(args) => tables::detach(args).await,
-        Command::Sources(args) => tables::sources(args).await,
+        Command::Sources(args) => listing::sources(args).await,
         Command::Uninstall(args) => tables::uninstall(args).await,
         Command::Migrate(args) => tables::migrate(args).await,
         Command::Demo(args) => demo(args).await,

@@ -1,16 +1,14 @@
-//! `attach`, `detach`, `sources`, `uninstall` and `migrate`.
+//! `attach`, `detach`, `uninstall` and `migrate`.
 
 use std::time::Duration;
 
 use clap::Args;
-use serde_json::json;
 use tokio_postgres::Client;
 
 use super::usage;
 use crate::config::{self, DatabaseArgs};
 use crate::demo;
 use crate::pg::attach::{self, AttachState, Attached, Attachment};
-use crate::pg::source::{self, Broken, Source};
 use crate::pg::{migrate, open_unpinned, script};
 
 #[derive(Args, Clone, Debug)]
@@ -71,7 +69,7 @@ pub struct JournalArgs {
     pub changes: Option<Vec<String>>,
 
     /// Make a journal for inserts alone, too: any key will do, and ids may be drawn ahead
-    #[arg(long, env = "ROWCAST_JOURNAL")]
+    #[arg(long, env = "ROWCAST_JOURNAL", value_parser = clap::builder::BoolishValueParser::new())]
     pub journal: bool,
 
     /// How much of the journal to keep: a time (12h, 7d, '90 days') or a number of entries ('100000 rows') [default: 7d]
@@ -79,11 +77,11 @@ pub struct JournalArgs {
     pub keep: Option<String>,
 
     /// Journal what logical replication applies, too
-    #[arg(long, env = "ROWCAST_ALWAYS")]
+    #[arg(long, env = "ROWCAST_ALWAYS", value_parser = clap::builder::BoolishValueParser::new())]
     pub always: bool,
 
     /// Journal each statement at once, not row by row; not for partitioned tables
-    #[arg(long, env = "ROWCAST_PER_STATEMENT")]
+    #[arg(long, env = "ROWCAST_PER_STATEMENT", value_parser = clap::builder::BoolishValueParser::new())]
     pub per_statement: bool,
 }
 
@@ -94,15 +92,6 @@ pub struct DetachArgs {
     pub source: String,
     #[command(flatten)]
     pub patience: PatienceArgs,
-    #[command(flatten)]
-    pub database: DatabaseArgs,
-}
-
-#[derive(Args, Clone, Debug)]
-pub struct SourcesArgs {
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
     #[command(flatten)]
     pub database: DatabaseArgs,
 }
@@ -209,31 +198,8 @@ pub async fn migrate(args: MigrateArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Lists the sources with what is wrong with them.
-pub async fn sources(args: SourcesArgs) -> anyhow::Result<()> {
-    let client = migrated(&args.database, "sources").await?;
-    let mut found = Vec::new();
-    for listed in source::list(&client).await? {
-        let findings = match &listed.source {
-            Ok(source) => source::check(&client, source).await?,
-            Err(Broken(reason)) => vec![format!("broken: {reason}")],
-        };
-        found.push((listed.name, listed.source.ok(), findings));
-    }
-    if args.json {
-        let list: Vec<_> = found
-            .iter()
-            .map(|(name, source, findings)| as_json(name, source.as_ref(), findings))
-            .collect();
-        println!("{}", serde_json::to_string_pretty(&list)?);
-    } else {
-        print!("{}", table(&found));
-    }
-    Ok(())
-}
-
 /// A session on a database whose schema is of this program's version.
-async fn migrated(database: &DatabaseArgs, purpose: &str) -> anyhow::Result<Client> {
+pub(super) async fn migrated(database: &DatabaseArgs, purpose: &str) -> anyhow::Result<Client> {
     let url = database.url()?;
     migrate::migrate(url).await.map_err(usage::database)?;
     open_unpinned(url, purpose).await.map_err(usage::unreachable)
@@ -261,61 +227,4 @@ fn report(table: &str, attached: &Attached) -> String {
         "  curl -N -H 'Accept: text/event-stream' http://127.0.0.1:8080/v1/sources/{source}/rooms/ROOM/events\n"
     ));
     lines.join("\n")
-}
-
-fn as_json(name: &str, source: Option<&Source>, findings: &[String]) -> serde_json::Value {
-    json!({
-        "name": name,
-        "table": source.map(|s| &s.relation),
-        "id": source.map(|s| &s.id_column),
-        "room": source.map(|s| &s.room_column),
-        "columns": source.map(|s| &s.columns),
-        "never_ring": source.map(|s| s.never_ring),
-        "epoch": source.map(|s| s.epoch),
-        "findings": findings,
-    })
-}
-
-/// An aligned table: a row for each source, below it what is wrong.
-fn table(found: &[(String, Option<Source>, Vec<String>)]) -> String {
-    if found.is_empty() {
-        return "Nothing is attached. Try: rowcast attach TABLE --room COLUMN\n".to_owned();
-    }
-    let head = ["SOURCE", "TABLE", "ID", "ROOM", "COLUMNS"].map(str::to_owned);
-    let rows = found.iter().map(|(name, source, _)| match source {
-        Some(s) => [
-            name.clone(),
-            s.relation.clone(),
-            s.id_column.clone().unwrap_or_else(|| "-".to_owned()),
-            s.room_column.clone(),
-            s.payload_columns
-                .as_ref()
-                .map_or_else(|| "all".to_owned(), |columns| columns.join(",")),
-        ],
-        None => [
-            name.clone(),
-            "?".to_owned(),
-            "?".to_owned(),
-            "?".to_owned(),
-            "?".to_owned(),
-        ],
-    });
-    let rows: Vec<[String; 5]> = std::iter::once(head).chain(rows).collect();
-    let widths: Vec<usize> = (0..5)
-        .map(|i| rows.iter().map(|row| row[i].chars().count()).max().unwrap_or(0))
-        .collect();
-    let mut text = String::new();
-    for (number, row) in rows.iter().enumerate() {
-        let cells: Vec<String> = row
-            .iter()
-            .zip(&widths)
-            .map(|(cell, width)| format!("{cell:<width$}"))
-            .collect();
-        text += &format!("{}\n", cells.join("  ").trim_end());
-        let findings = number.checked_sub(1).map_or(&[][..], |index| &found[index].2);
-        for finding in findings {
-            text += &format!("  ! {finding}\n");
-        }
-    }
-    text
 }

@@ -34,13 +34,13 @@ pub struct Header {
     pub in_recovery: bool,
 }
 
-/// Why a journal is not complete, and whether it will be from now on.
+/// A journal is not complete: its trigger could not read rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Skipped {
-    /// The columns are still not as they were attached.
-    Still,
-    /// They are again: what was skipped can only be fetched afresh.
-    Before,
+pub struct Skipped {
+    /// So many changes in this epoch; more than were skipped if their transactions rolled back.
+    pub count: i64,
+    /// The columns of the key and the room are as they were attached (again).
+    pub columns_fit: bool,
 }
 
 /// One read of the tail.
@@ -84,12 +84,13 @@ impl Header {
             revision_is_same: row.try_get::<_, i64>("revision")? == revision,
             start_id: row.try_get("start_id")?,
             kept_above: row.try_get("kept_above")?,
-            skipped: row
-                .try_get::<_, Option<bool>>("whole_again")?
-                .map(|whole| match whole {
-                    true => Skipped::Before,
-                    false => Skipped::Still,
+            skipped: match row.try_get("columns_fit")? {
+                Some(columns_fit) => Some(Skipped {
+                    count: row.try_get("skipped")?,
+                    columns_fit,
                 }),
+                None => None,
+            },
             never_ring: row.try_get("never_ring")?,
             sequence_is_same: registered == current,
             sequence_is_readable: row.try_get("sequence_is_readable")?,

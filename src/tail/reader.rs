@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::cursor::OpenSet;
 use crate::hub::Hub;
-use crate::pg::answer::{Header, Read, Skipped};
+use crate::pg::answer::{Header, Read};
 use crate::pg::store::{SavedPosition, Store};
 use crate::pg::{PgError, Session};
 
@@ -59,6 +59,8 @@ pub struct Reader {
     store: Arc<Store>,
     hub: Arc<Hub>,
     place: Option<Place>,
+    /// How many changes the journal's trigger had skipped by the last read.
+    skipped: i64,
     /// How far a catching up came that failed.
     partial: Option<Place>,
     saved: Option<(i64, SavedPosition)>,
@@ -96,6 +98,7 @@ impl Reader {
             store,
             hub,
             place: None,
+            skipped: 0,
             partial: None,
             saved: None,
         }
@@ -280,8 +283,19 @@ impl Reader {
         }
     }
 
+    /// Changes that were skipped can't be brought: once the columns are as attached, and no more are skipped from one read
+    /// to the next (a pause apart, since this error ends the session), a new epoch tells the subscribers.
+    fn check_skips(&mut self, header: &Header) -> Result<(), ReadError> {
+        let Some(skipped) = header.skipped else { return Ok(()) };
+        let before = std::mem::replace(&mut self.skipped, skipped.count);
+        if skipped.columns_fit && skipped.count == before {
+            return Ok(());
+        }
+        Err(ReadError::Skipping)
+    }
+
     async fn fetch(
-        &self,
+        &mut self,
         session: &Session,
         open: &OpenSet,
         max_rows: usize,
@@ -301,9 +315,7 @@ impl Reader {
         if !read.header.revision_is_same {
             return Err(ReadError::Replanned);
         }
-        if read.header.skipped == Some(Skipped::Still) {
-            return Err(ReadError::Skipping);
-        }
+        self.check_skips(&read.header)?;
         Ok(read)
     }
 

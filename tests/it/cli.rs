@@ -1,6 +1,6 @@
 //! The commands as a person runs them: what they print, and start-up errors as one line.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use url::Url;
 
 use crate::support::relay::run;
@@ -56,7 +56,8 @@ async fn attach_sources_detach_uninstall_say_what_they_did() {
     let table = succeeds(&[&["sources"], &at[..]].concat()).await;
     assert_eq!(
         table,
-        "SOURCE    TABLE            ID  ROOM     COLUMNS\nmessages  public.messages  id  room_id  all\n"
+        "SOURCE    TABLE            KIND    CHANGES  KEEP  KEY  ROOM     COLUMNS\n\
+         messages  public.messages  direct  insert   -     id   room_id  all\n"
     );
     db.batch_execute("alter table messages disable trigger all")
         .await
@@ -118,7 +119,8 @@ async fn print_sql_changes_nothing_and_its_script_does_the_same() {
     }
     let list = succeeds(&[&["sources"], &at[..]].concat()).await;
     assert!(
-        list.contains(r#"odd-name  public.messages  id  room_id  id,"it's","b\s""#) && !list.contains('!'),
+        list.contains(r#"odd-name  public.messages  direct  insert   -     id   room_id  id,"it's","b\s""#)
+            && !list.contains('!'),
         "{list}"
     );
     assert!(
@@ -146,6 +148,70 @@ async fn print_sql_changes_nothing_and_its_script_does_the_same() {
             .expect("ask")
             .is_empty()
     );
+}
+
+#[tokio::test]
+async fn a_journals_options_are_attached_listed_and_printed() {
+    let db = with_table().await;
+    let at = ["--database-url", db.url.as_str()];
+    let attach = [
+        "attach",
+        "public.messages",
+        "--room",
+        "lower(body)",
+        "--changes",
+        "delete,insert,update",
+        "--keep",
+        "100000 rows",
+        "--always",
+        "--never-ring=false",
+    ];
+    let script = succeeds(&[&attach[..], &["--print-sql"]].concat()).await;
+    db.batch_execute(&format!("begin;\n{script}\ncommit;"))
+        .await
+        .expect("run the script");
+    let said = succeeds(&[&attach[..], &at[..]].concat()).await;
+    assert!(said.contains("nothing was changed"), "{said}");
+    let table = succeeds(&[&["sources"], &at[..]].concat()).await;
+    assert_eq!(
+        table,
+        "SOURCE    TABLE            KIND     CHANGES               KEEP         KEY  ROOM         COLUMNS\n\
+         messages  public.messages  journal  insert,update,delete  100000 rows  id   lower(body)  all\n"
+    );
+    let list = succeeds(&[&["sources", "--json"], &at[..]].concat()).await;
+    let list: Value = serde_json::from_str(&list).expect("JSON");
+    for (name, value) in [
+        ("kind", json!("journal")),
+        ("changes", json!(["insert", "update", "delete"])),
+        ("journal", json!("rowcast.journal_messages")),
+        ("keep", json!("100000 rows")),
+        ("always", json!(true)),
+        ("per_statement", json!(false)),
+        ("key", json!(["id"])),
+        ("findings", json!([])),
+    ] {
+        assert_eq!(list[0][name], value, "{name}: {list}");
+    }
+
+    let plain = [
+        "attach",
+        "public.messages",
+        "--room",
+        "room_id",
+        "--journal",
+        "--per-statement",
+    ];
+    let said = succeeds(&[&plain[..], &at[..]].concat()).await;
+    assert!(said.contains("source messages begins anew"), "{said}");
+    let list = succeeds(&[&["sources"], &at[..]].concat()).await;
+    assert!(
+        list.contains("journal  insert   7 days  id   room_id  all"),
+        "{list}"
+    );
+    let said = fails(&[&plain[..], &["--keep", "a while"], &at[..]].concat()).await;
+    assert!(said.contains("--keep 7d"), "{said}");
+    let said = fails(&[&plain[..], &["--changes", "truncate"], &at[..]].concat()).await;
+    assert!(said.contains("--changes"), "{said}");
 }
 
 #[tokio::test]
