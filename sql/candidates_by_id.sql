@@ -1,4 +1,4 @@
--- The rows of all rooms in some ranges of ids, through the index on the id.
+-- All rows in some ranges of ids, through the index on the id.
 --   $2 and $3 lows and highs of the ranges, $4 most rows
 select t.*
   from unnest($2::bigint[], $3::bigint[]) as open (low, high)

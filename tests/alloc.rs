@@ -128,17 +128,21 @@ fn source() -> Arc<LiveSource> {
     source
 }
 
-/// The bodies of subscribers of one room, each asked until it had nothing more.
-async fn subscribe(source: &Arc<LiveSource>, cx: &mut Context<'_>) -> Vec<Body> {
+/// The bodies of subscribers of `path`, each asked until it had nothing more.
+async fn subscribe(source: &Arc<LiveSource>, path: &str, cx: &mut Context<'_>) -> Vec<Body> {
     let listening = tokio::sync::watch::Sender::new(ListenStatus::Down {
         reason: "a test".into(),
     });
     let relay = Arc::new(Relay::new(None, listening.subscribe(), || false));
     relay.insert(source.clone());
-    let router = router(relay, HttpSettings::default(), Drain::new(Duration::ZERO));
+    let settings = HttpSettings {
+        allow_firehose: true,
+        ..HttpSettings::default()
+    };
+    let router = router(relay, settings, Drain::new(Duration::ZERO));
     let mut bodies = Vec::with_capacity(SUBSCRIBERS);
     for _ in 0..SUBSCRIBERS {
-        let request = Request::get("/v1/rooms/42/events").header("accept", "text/event-stream");
+        let request = Request::get(path).header("accept", "text/event-stream");
         let answer = router
             .clone()
             .oneshot(request.body(Body::empty()).unwrap())
@@ -208,10 +212,19 @@ fn measure(
 
 #[tokio::test]
 async fn a_delivery_allocates_nothing() {
+    deliveries_allocate_nothing("/v1/rooms/42/events").await;
+}
+
+#[tokio::test]
+async fn a_delivery_of_the_firehose_allocates_nothing() {
+    deliveries_allocate_nothing("/v1/events?room=*").await;
+}
+
+async fn deliveries_allocate_nothing(path: &str) {
     let source = source();
     let waker = Waker::from(Arc::new(Task));
     let mut cx = Context::from_waker(&waker);
-    let mut bodies = subscribe(&source, &mut cx).await;
+    let mut bodies = subscribe(&source, path, &mut cx).await;
     let mut first_id = 1;
     for per_read in [1, 10] {
         // The first reads let the ring's own tables grow.
@@ -221,7 +234,7 @@ async fn a_delivery_allocates_nothing() {
         first_id += (READS * per_read) as i64;
         let per_delivery = most as f64 / (SUBSCRIBERS * per_read) as f64;
         println!(
-            "{per_read} rows to {SUBSCRIBERS} subscribers: {most} allocations, {per_delivery} per delivery"
+            "{path}: {per_read} rows to {SUBSCRIBERS} subscribers: {most} allocations, {per_delivery} per delivery"
         );
         assert!(
             most <= MOST_PER_READ && per_delivery < 0.05,

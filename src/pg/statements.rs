@@ -29,7 +29,7 @@ impl Scoped {
     fn new(make: impl Fn(&str) -> String) -> Self {
         Self {
             rooms: make(include_str!("../../sql/candidates_by_room.sql")),
-            all: make(include_str!("../../sql/candidates_by_id.sql")),
+            all: make(include_str!("../../sql/candidates_of_all.sql")),
         }
     }
 }

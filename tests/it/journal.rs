@@ -3,6 +3,7 @@
 
 mod events;
 mod expiry;
+mod firehose;
 mod keys;
 mod listing;
 mod skips;

@@ -172,6 +172,30 @@ async fn limit_last_and_before_count_the_events_of_all_rooms() {
 }
 
 #[tokio::test]
+async fn rows_without_a_room_count_for_nothing() {
+    let (db, relay) = open_scene(&[]).await;
+    for room in ["a", "b", "c"] {
+        db.say(room, "").await;
+        run(&db, "insert into messages (room) values (null), (null)").await;
+    }
+    let get = async |query: &str| relay.client.get(&with_query(ALL, query)).await;
+    assert_eq!(get("limit=2").await.ids(), [4, 7]);
+    assert_eq!(get("last=3").await.ids(), [1, 4, 7]);
+    let older = get("before=7&limit=1").await;
+    assert_eq!(
+        (older.ids(), older.json()["more"].as_bool()),
+        (vec![4], Some(true))
+    );
+    let page = get("after=0&limit=1").await;
+    assert_eq!((page.ids(), page.json()["more"].as_bool()), (vec![1], Some(true)));
+    let last = get("after=4&limit=1").await;
+    assert_eq!(
+        (last.ids(), last.json()["more"].as_bool()),
+        (vec![7], Some(false))
+    );
+}
+
+#[tokio::test]
 async fn a_long_replay_comes_in_pages_and_goes_over_into_following() {
     let (db, relay) = open_scene(&["--ring-events", "10"]).await;
     let begin = relay.client.get(ALL).await.cursor();

@@ -9,7 +9,7 @@ use rowcast::feed::{Batch, Feed, FeedError, Start, Step};
 use rowcast::room::Room;
 use serde_json::Value;
 
-use super::database::Rows;
+use super::database::{Rows, follows};
 use super::relay::Relay;
 use super::{EPOCH, Flaw};
 
@@ -212,7 +212,7 @@ impl Client {
         };
         let of_rooms = committed
             .iter()
-            .filter(|(_, room)| self.rooms.contains(room))
+            .filter(|(_, room)| follows(&self.rooms, room))
             .map(|(&id, _)| id);
         let newest_closed = |count: usize| {
             of_rooms

@@ -127,7 +127,7 @@ impl Database {
         let is_wanted = |id: i64| ranges.iter().any(|range| (range.low..=range.high).contains(&id));
         let rows = state.stale.as_ref().unwrap_or(&state.committed).iter();
         Ok(rows
-            .filter(|(id, room)| rooms.contains(room) && is_wanted(**id))
+            .filter(|(id, room)| follows(rooms, room) && is_wanted(**id))
             .map(|(&id, room)| row(id, room))
             .collect())
     }
@@ -159,6 +159,11 @@ impl Database {
             Ok(())
         }
     }
+}
+
+/// Whether a subscriber of `rooms` gets the rows of `room`.
+pub fn follows(rooms: &[Room], room: &Room) -> bool {
+    rooms == [Room::all()] || rooms.contains(room)
 }
 
 /// A row with its contents.

@@ -96,11 +96,13 @@ impl Model {
             model.application();
         }
         let rooms = [&["a"][..], &["b"], &["a", "b"], &["a", "quiet"]];
-        model.clients = rooms.map(|rooms| model.client(rooms)).into();
+        let rooms = rooms.map(|names| names.iter().map(|name| Room::canonical(name)).collect());
+        let rooms = rooms.into_iter().chain([vec![Room::all()]]);
+        model.clients = rooms.map(|rooms| model.client(rooms)).collect();
         model
     }
 
-    fn client(&mut self, rooms: &[&str]) -> Client {
+    fn client(&mut self, rooms: Vec<Room>) -> Client {
         let newest = self.database.snapshot().rows.keys().last().copied().unwrap_or(0);
         let begin = match self.rng.random_range(0..4) {
             0 => Begin::Last(self.rng.random_range(1..6)),
@@ -108,11 +110,7 @@ impl Model {
             2 => Begin::Empty,
             _ => Begin::Now,
         };
-        Client::new(
-            rooms.iter().map(|name| Room::canonical(name)).collect(),
-            begin,
-            self.flaw,
-        )
+        Client::new(rooms, begin, self.flaw)
     }
 
     /// One act of an application.
