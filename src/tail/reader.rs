@@ -286,7 +286,9 @@ impl Reader {
     /// Changes that were skipped can't be brought: once the columns are as attached, and no more are skipped from one read
     /// to the next (a pause apart, since this error ends the session), a new epoch tells the subscribers.
     fn check_skips(&mut self, header: &Header) -> Result<(), ReadError> {
-        let Some(skipped) = header.skipped else { return Ok(()) };
+        let Some(skipped) = header.skipped else {
+            return Ok(());
+        };
         let before = std::mem::replace(&mut self.skipped, skipped.count);
         if skipped.columns_fit && skipped.count == before {
             return Ok(());

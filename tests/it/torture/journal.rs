@@ -17,7 +17,7 @@ use std::sync::Arc;
 use rand::Rng;
 use rand::rngs::StdRng;
 use rowcast::demo::postgres::Postgres;
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, spawn_blocking};
 use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
@@ -27,7 +27,7 @@ use super::subscribers::{ALL_ROOMS, Subscriber, Transport};
 use super::writers::{Tally, Writer, hold_a_transaction};
 use super::{ROOMS, Run, SETTINGS};
 use crate::support::{connect, eventually, own_server};
-use sources::{NOTES, NOTES_TABLE, Rows, Source, TABLES, TABLES_OF_THE_RELAYS, TICKETS};
+use sources::{NOTES, NOTES_TABLE, Rows, Source, TABLES, TABLES_OF_THE_RELAYS, TICKETS, Table};
 use statements::Target;
 use truth::Truth;
 
@@ -46,10 +46,9 @@ const APPLY_WORKERS: &str = "logical replication%worker";
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_change_reaches_every_subscriber_once_and_pictures_end_like_the_tables() {
     let mut run = Run::new("journal");
-    let publisher = own_server(&[]);
-    let settings = [&SETTINGS[..], &[("wal_retrieve_retry_interval", "200ms")]].concat();
-    let per_statement = run.rng.random();
-    let mut stage = Stage::set(own_server(&settings), &schema(per_statement), &ARGUMENTS).await;
+    let (server, publisher) = servers().await;
+    let schema = schema(run.rng.random());
+    let mut stage = Stage::set(server, &schema, &ARGUMENTS).await;
     let sources = TABLES.map(|table| Source::new(table, &stage.url()));
     let mut before = Vec::new();
     for source in &sources {
@@ -97,19 +96,37 @@ async fn every_change_reaches_every_subscriber_once_and_pictures_end_like_the_ta
     verdict::everything_happened(&truths, &tally, &held, &subscribers, &stage);
 }
 
+/// The relays' server and the one that publishes notes to it.
+async fn servers() -> (Postgres, Postgres) {
+    let publisher = spawn_blocking(|| own_server(&[]));
+    let settings = [&SETTINGS[..], &[("wal_retrieve_retry_interval", "200ms")]].concat();
+    let server = spawn_blocking(move || own_server(&settings));
+    let (server, publisher) = tokio::join!(server, publisher);
+    (
+        server.expect("a server starts"),
+        publisher.expect("a server starts"),
+    )
+}
+
 fn schema(per_statement: bool) -> String {
-    let attach: Vec<String> = TABLES.iter().map(|table| table.attach(per_statement)).collect();
-    [TABLES_OF_THE_RELAYS, NOTES_TABLE, &attach.concat()].concat()
+    let fill_and_attach = |table: &&'static Table| {
+        let fill = match table.name {
+            "notes" => String::new(),
+            _ => Target::new(table).fill(),
+        };
+        fill + &table.attach(per_statement)
+    };
+    let tables: Vec<String> = TABLES.iter().map(fill_and_attach).collect();
+    [TABLES_OF_THE_RELAYS, NOTES_TABLE, &tables.concat()].concat()
 }
 
 /// The table of notes is filled by the publisher's from now on. Without `synchronous_commit` a crash would undo what
 /// the relays have shown.
 async fn subscribe_to(publisher: &Postgres, url: &str) {
-    let notes = "insert into notes select 'ann', n, 'r' || n % 8, 'before' from generate_series(1, 40) n;";
     let publication = "create publication notes for table notes;";
     connect(&publisher.url("postgres"))
         .await
-        .batch_execute(&[NOTES_TABLE, notes, publication].concat())
+        .batch_execute(&[NOTES_TABLE, &Target::new(&NOTES).fill(), publication].concat())
         .await
         .expect("publish the notes");
     let subscription = format!(
@@ -128,9 +145,10 @@ async fn writers(url: &str, publisher: &str, rng: &mut StdRng, stop: &Cancellati
     let mut writers = JoinSet::new();
     for table in TABLES {
         let url = if table.name == NOTES.name { publisher } else { url };
+        let merges = version(&connect(url).await).await >= 150_000;
         let target = Target {
-            table,
-            merges: version(&connect(url).await).await >= 150_000,
+            merges,
+            ..Target::new(table)
         };
         for _ in 0..WRITERS {
             let plan = move |rng: &mut StdRng| target.plan(rng);

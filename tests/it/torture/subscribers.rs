@@ -41,6 +41,9 @@ impl Transport {
     }
 }
 
+/// The longest that anybody stays away.
+const ABSENCE: Duration = Duration::from_secs(3);
+
 /// The room that stands for all of a source.
 pub const ALL_ROOMS: &str = "*";
 
@@ -175,17 +178,37 @@ impl Subscriber {
         let transport = self.received.lock().unwrap().transport;
         while !end.is_cancelled() {
             let session = async {
-                match transport {
+                let pause = match transport {
                     Transport::Sse | Transport::Ndjson => self.stream().await,
                     Transport::LongPoll => self.poll(true).await,
                     Transport::Poll => self.poll(false).await,
-                }
+                };
+                sleep(pause).await;
+                self.stay_away().await;
             };
-            let pause = tokio::select! {
-                () = end.cancelled() => return,
-                pause = session => pause,
-            };
-            sleep(pause).await;
+            if end.run_until_cancelled(session).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Where one may come too late: now and then waits until it is.
+    async fn stay_away(&mut self) {
+        let (picture, cursor, transport) = {
+            let received = self.received.lock().unwrap();
+            let picture = received.picture.as_ref().map(Picture::source);
+            (picture, received.cursor.clone(), received.transport)
+        };
+        let (Some(source), Some(cursor)) = (picture, cursor) else {
+            return;
+        };
+        // Streams have fewer sessions than polls.
+        let often = match transport {
+            Transport::Sse | Transport::Ndjson => 0.25,
+            Transport::LongPoll | Transport::Poll => 0.05,
+        };
+        if source.table.may_expire && self.rng.random_bool(often) {
+            let _ = timeout(ABSENCE, Picture::is_left_behind(&source, &cursor)).await;
         }
     }
 

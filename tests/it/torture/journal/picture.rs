@@ -55,6 +55,12 @@ impl Picture {
         self.source.table.may_expire
     }
 
+    /// Returns once something that comes after this cursor may have been pruned.
+    pub async fn is_left_behind(source: &Source, cursor: &str) {
+        let high = position(cursor).map_or(0, |cursor| cursor.open.high());
+        source.is_pruned(high + 1).await;
+    }
+
     /// Whether an id must come, since the picture was begun before.
     pub fn awaits(&self, id: i64) -> bool {
         self.since.as_ref().is_some_and(|since| since.open.contains(id))

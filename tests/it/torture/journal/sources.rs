@@ -69,7 +69,7 @@ pub const NOTES: Table = Table {
 
 pub const TABLES: [&Table; 4] = [&DOCUMENTS, &POSTINGS, &TICKETS, &NOTES];
 
-/// The tables, with some rows in them. `notes` stands on both servers.
+/// `notes` stands on both servers.
 pub const NOTES_TABLE: &str = "
     create table notes (author text, nr int, room_id text, body text, primary key (author, nr));";
 
@@ -83,9 +83,6 @@ pub const TABLES_OF_THE_RELAYS: &str = "
     create sequence ticket_ids start 1000 cache 5;
     create table tickets (id bigint primary key, room_id varchar(20), body text, secret text);
     create table drawn (id bigint);
-    insert into documents (id, room_id, body) select md5(n::text)::uuid, 'r' || n % 8, 'before' from generate_series(1, 60) n;
-    insert into postings select n % 5, n % 20, 'R' || n % 8, 'before' from generate_series(1, 60) n on conflict do nothing;
-    insert into tickets select n, 'r' || n % 8, 'before' from generate_series(1, 30) n;
     insert into drawn select nextval('ticket_ids') from generate_series(1, 20);";
 
 /// What prunes is kept from the test's own eyes: it copies the entries as they come.
@@ -173,6 +170,23 @@ impl Source {
         }
     }
 
+    /// Returns once every entry up to `id` may have been pruned from the journal.
+    pub async fn is_pruned(&self, id: i64) {
+        loop {
+            if let Some((client, _driver)) = try_connect(&self.url).await
+                && self.pruned_to(&client).await.is_ok_and(|to| to >= id)
+            {
+                return;
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    async fn pruned_to(&self, client: &Client) -> Result<i64, Error> {
+        let pruned = "select greatest(pruned_to, start_id) from rowcast.sources where name = $1";
+        Ok(client.query_one(pruned, &[&self.table.name]).await?.get(0))
+    }
+
     async fn read(&self, client: &Client, rooms: &[&str]) -> Result<Snapshot, Error> {
         let table = self.table;
         let key: Vec<String> = table
@@ -190,8 +204,7 @@ impl Source {
               where {room} is not null and (({room})::text = any ($1) or '{ALL_ROOMS}' = any ($1))"
         );
         let found = client.query(&rows, &[&rooms]).await?;
-        let pruned = "select greatest(pruned_to, start_id) from rowcast.sources where name = $1";
-        let pruned_to = client.query_one(pruned, &[&name]).await?.get(0);
+        let pruned_to = self.pruned_to(client).await?;
         let row = |row: &tokio_postgres::Row| {
             let row_name = (row.get(0), spelled(&parsed(row.get(1))));
             (row_name, parsed(row.get(2)))

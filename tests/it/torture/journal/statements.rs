@@ -8,6 +8,9 @@ use super::sources::Table;
 use crate::torture::ROOMS;
 use crate::torture::writers::{Step, Transaction};
 
+/// How many keys are written again and again.
+const KEYS: usize = 40;
+
 /// What one writer writes to.
 #[derive(Clone, Copy)]
 pub struct Target {
@@ -20,6 +23,28 @@ pub struct Target {
 type Key = Vec<String>;
 
 impl Target {
+    /// Of a server whose version is not known.
+    pub fn new(table: &'static Table) -> Self {
+        Self { table, merges: false }
+    }
+
+    /// SQL that fills the table with some of its keys.
+    pub fn fill(self) -> String {
+        let row = |number| {
+            format!(
+                "({}, 'r{}', 'before')",
+                self.row(&self.key_of(number)),
+                number % 8
+            )
+        };
+        let rows: Vec<String> = (0..KEYS).step_by(2).map(row).collect();
+        let (name, columns) = (self.table.name, self.table.key_columns());
+        format!(
+            "insert into {name} ({columns}, room_id, body) values {};",
+            rows.join(", ")
+        )
+    }
+
     /// A transaction, planned before it runs. Half of those with several statements stay with one key.
     pub fn plan(self, rng: &mut StdRng) -> Transaction {
         if rng.random_bool(0.3) {
@@ -58,16 +83,20 @@ impl Target {
 
     /// One of few keys, so that writers meet.
     fn key(self, rng: &mut StdRng) -> Key {
-        let number = rng.random_range(0..40);
+        match (self.table.name, rng.random_range(0..KEYS)) {
+            // One of those that the sequence gives.
+            ("tickets", number) if number % 4 == 0 => vec![rng.random_range(1000..1100).to_string()],
+            (_, number) => self.key_of(number),
+        }
+    }
+
+    fn key_of(self, number: usize) -> Key {
         match self.table.name {
             "documents" => vec![uuid_of(number)],
             "postings" => vec![(number % 5).to_string(), (number / 5).to_string()],
-            // Explicit ones below the sequence and far above it; those that it gives, too.
-            "tickets" => vec![match number {
-                0..25 => number.to_string(),
-                25..30 => (2_000_000_000 + number).to_string(),
-                _ => (1000 + rng.random_range(0..100)).to_string(),
-            }],
+            // Explicit ones below the sequence and far above it.
+            "tickets" if number < KEYS - 5 => vec![number.to_string()],
+            "tickets" => vec![(2_000_000_000 + number).to_string()],
             _ => vec![
                 ["ann", "böb", "o'neil"][number % 3].to_owned(),
                 (number / 3).to_string(),
