@@ -29,12 +29,12 @@ begin
     execute format($sql$
         with head as materialized (
             select id, at from %1$s where id > $1 and id <= $2 order by id limit $3
-        ), young as (
-            select min(id) - 1 as last from head where id > $4 and at > clock_timestamp() - $5
         )
-        select least(young.last, case when count(*) < $3 then $2 else max(head.id) end) from young left join head on true group by young.last
+        select max(id) from head
+        where id <= coalesce((select min(id) - 1 from head where id > $4 and at > clock_timestamp() - $5), id)
         $sql$, s.journal) into last using s.pruned_to, bound, batch, s.start_id, s.keep_for;
-    if last is null or last <= s.pruned_to then
+    -- An entry's number, not one that was rolled back: who has seen all entries has not come too late.
+    if last is null then
         return 0;
     end if;
     execute format('delete from %s where id > $1 and id <= $2', s.journal) using s.pruned_to, last;

@@ -47,7 +47,7 @@ const INTO_A_STORM: Duration = Duration::from_millis(500);
 /// Something that goes wrong.
 #[derive(Clone, Debug)]
 pub enum Fault {
-    /// The backends whose `application_name` is like this one are terminated.
+    /// The backends whose `application_name` or type is like this one are terminated.
     Backends(&'static str),
     /// Ends as in a crash, and starts again.
     Kill { relay: usize, same_port: bool },
@@ -58,8 +58,8 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// Faults spread over `time`, each kind at least once.
-    pub fn schedule(rng: &mut StdRng, time: Duration) -> Vec<(Duration, Self)> {
+    /// Faults spread over `time`, each kind at least once; the relays' backends and `others` are terminated.
+    pub fn schedule(rng: &mut StdRng, time: Duration, others: &[&'static str]) -> Vec<(Duration, Self)> {
         let rounds = (time.as_secs() / 15).max(1);
         let mut faults = Vec::new();
         for _ in 0..rounds {
@@ -78,7 +78,8 @@ impl Fault {
                 relay: rng.random_range(0..2),
                 same_port: rng.random(),
             });
-            faults.extend(["rowcast%", "rowcast tail%", "rowcast%", "rowcast listen%"].map(Self::Backends));
+            let of_relays = ["rowcast%", "rowcast tail%", "rowcast%", "rowcast listen%"];
+            faults.extend(of_relays.iter().chain(others).copied().map(Self::Backends));
         }
         faults.shuffle(rng);
         let slot = time / (faults.len() as u32 + 1);
@@ -110,11 +111,13 @@ pub struct Stage {
     pub toll: Toll,
     url: String,
     other_url: String,
+    /// What the relays are told beside [`ARGUMENTS`].
+    arguments: &'static [&'static str],
 }
 
 impl Stage {
-    /// A migrated database with `schema` on `server`, and relays that serve it.
-    pub async fn set(server: Postgres, schema: &str) -> Self {
+    /// A migrated database with `schema` on `server`, and relays that serve it, with these arguments more.
+    pub async fn set(server: Postgres, schema: &str, arguments: &'static [&'static str]) -> Self {
         let (url, other_url) = (server.url("postgres"), server.url(OTHER));
         rowcast::pg::migrate::migrate(&url).await.expect("migrate");
         let client = connect(&url).await;
@@ -122,8 +125,8 @@ impl Stage {
         let other = format!("create database {OTHER}");
         client.batch_execute(&other).await.expect("make another database");
         let relays = [
-            Relay::serve(&url, ARGUMENTS[0]).await,
-            Relay::serve(&url, ARGUMENTS[1]).await,
+            Relay::serve(&url, &[ARGUMENTS[0], arguments].concat()).await,
+            Relay::serve(&url, &[ARGUMENTS[1], arguments].concat()).await,
         ];
         let addresses = Arc::new(Addresses(Mutex::new(
             [0, 1].map(|relay: usize| relays[relay].url.clone()),
@@ -136,6 +139,7 @@ impl Stage {
             toll: Toll::default(),
             url,
             other_url,
+            arguments,
         }
     }
 
@@ -186,7 +190,7 @@ impl Stage {
         };
         let ended = client
             .query_one(
-                "select count(pg_terminate_backend(pid)) from pg_stat_activity where application_name like $1",
+                "select count(pg_terminate_backend(pid)) from pg_stat_activity where application_name like $1 or backend_type like $1",
                 &[&like],
             )
             .await
@@ -197,7 +201,7 @@ impl Stage {
     /// Starts a relay in the place of one that has ended.
     async fn replace(&mut self, relay: usize, same_port: bool) {
         let address = self.relays[relay].url.trim_start_matches("http://").to_owned();
-        let mut arguments = ARGUMENTS[relay].to_vec();
+        let mut arguments = [ARGUMENTS[relay], self.arguments].concat();
         // Somebody else may have got the port meanwhile.
         if same_port && TcpListener::bind(&address).is_ok() {
             arguments.extend(["--listen", &address]);

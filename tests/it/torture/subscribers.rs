@@ -3,6 +3,7 @@
 //! What counts as received is what a client could use: a whole frame of a stream, a whole answer of a poll.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -16,27 +17,46 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::Addresses;
-use crate::support::{Frame, Stream, TIMEOUT, eventually};
+use super::journal::Picture;
+use super::wire::{Said, What, Wire};
+use crate::support::{TIMEOUT, eventually};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Transport {
     Sse,
+    Ndjson,
     LongPoll,
     Poll,
 }
 
 impl Transport {
-    pub const ALL: [Self; 3] = [Self::Sse, Self::LongPoll, Self::Poll];
+    pub const ALL: [Self; 4] = [Self::Sse, Self::Ndjson, Self::LongPoll, Self::Poll];
+
+    fn accepts(self) -> &'static str {
+        match self {
+            Self::Sse => "text/event-stream",
+            Self::Ndjson => "application/x-ndjson",
+            Self::LongPoll | Self::Poll => "application/json",
+        }
+    }
 }
 
+/// The longest that anybody stays away.
+const ABSENCE: Duration = Duration::from_secs(3);
+
+/// The room that stands for all of a source.
+pub const ALL_ROOMS: &str = "*";
+
 /// What one subscriber received, and how.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Received {
     pub transport: Transport,
+    /// The source, as paths begin.
+    pub path: String,
     pub rooms: Vec<&'static str>,
     /// The position after all that was received; `None` before the first answer.
     pub cursor: Option<String>,
-    /// Each row's id, and the index of the session that brought it.
+    /// Each event's id, and the index of the session that brought it.
     pub ids: HashMap<i64, usize>,
     /// Ids that came again: id, first session, second session.
     pub repeated: Vec<(i64, usize, usize)>,
@@ -44,13 +64,21 @@ pub struct Received {
     pub strange: Vec<String>,
     pub sessions: Vec<Session>,
     pub tally: Comings,
+    /// Of a journal: what it knows of its rooms.
+    pub picture: Option<Picture>,
 }
 
 /// One stream, or one poll.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Session {
-    pub relay: usize,
-    pub resumed_from: Option<String>,
+    relay: usize,
+    resumed_from: Option<String>,
+}
+
+impl fmt::Display for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "(on relay {} after {:?})", self.relay, self.resumed_from)
+    }
 }
 
 /// How sessions began and ended.
@@ -64,19 +92,28 @@ pub struct Comings {
     pub cut: u64,
     /// No answer at all, or 503.
     pub refused: u64,
+    /// Told that its cursor is older than what the journal keeps.
+    pub expired: u64,
 }
 
 impl Received {
-    /// Takes one event's JSON in the current session.
+    /// Takes one event in the current session.
     fn take(&mut self, event: &Value) {
-        let (id, room) = (event["id"].as_i64(), event["room"].as_str());
-        let (Some(id), Some(room)) = (id, room) else {
-            return self.strange.push(format!("an event without id or room: {event}"));
+        let Some(room) = event["room"].as_str() else {
+            return self.strange.push(format!("an event without a room: {event}"));
         };
-        if !self.rooms.contains(&room) || event["row"]["id"] != event["id"] {
-            self.strange
-                .push(format!("a row of others, or not a row: {event}"));
+        if !self.rooms.contains(&room) && self.rooms != [ALL_ROOMS] {
+            self.strange.push(format!("an event of another room: {event}"));
         }
+        match &mut self.picture {
+            Some(picture) => self.strange.extend(picture.take(room, event)),
+            None if event["row"]["id"] != event["id"] || event["op"] != "insert" => {
+                self.strange.push(format!("not an inserted row: {event}"));
+            }
+            None => {}
+        }
+        // Rows that are listed as they stand are no entries of the journal.
+        let Some(id) = event["id"].as_i64() else { return };
         let session = self.sessions.len() - 1;
         match self.ids.get(&id) {
             Some(&first) => self.repeated.push((id, first, session)),
@@ -94,9 +131,17 @@ pub struct Subscriber {
 }
 
 impl Subscriber {
-    pub fn new(transport: Transport, rooms: Vec<&'static str>, seed: u64, addresses: Arc<Addresses>) -> Self {
+    /// One who begins with nothing. `path`: of the source.
+    pub fn new(
+        transport: Transport,
+        path: &str,
+        rooms: Vec<&'static str>,
+        seed: u64,
+        addresses: Arc<Addresses>,
+    ) -> Self {
         let received = Received {
             transport,
+            path: path.to_owned(),
             rooms,
             cursor: None,
             ids: HashMap::new(),
@@ -104,6 +149,7 @@ impl Subscriber {
             strange: Vec::new(),
             sessions: Vec::new(),
             tally: Comings::default(),
+            picture: None,
         };
         Self {
             rng: StdRng::seed_from_u64(seed),
@@ -116,6 +162,12 @@ impl Subscriber {
         }
     }
 
+    /// The same, who makes a picture of its rooms.
+    pub fn with_picture(self, picture: Picture) -> Self {
+        self.received.lock().unwrap().picture = Some(picture);
+        self
+    }
+
     /// What it receives, as it grows.
     pub fn received(&self) -> Arc<Mutex<Received>> {
         self.received.clone()
@@ -126,17 +178,37 @@ impl Subscriber {
         let transport = self.received.lock().unwrap().transport;
         while !end.is_cancelled() {
             let session = async {
-                match transport {
-                    Transport::Sse => self.stream().await,
+                let pause = match transport {
+                    Transport::Sse | Transport::Ndjson => self.stream().await,
                     Transport::LongPoll => self.poll(true).await,
                     Transport::Poll => self.poll(false).await,
-                }
+                };
+                sleep(pause).await;
+                self.stay_away().await;
             };
-            let pause = tokio::select! {
-                () = end.cancelled() => return,
-                pause = session => pause,
-            };
-            sleep(pause).await;
+            if end.run_until_cancelled(session).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Where one may come too late: now and then waits until it is.
+    async fn stay_away(&mut self) {
+        let (picture, cursor, transport) = {
+            let received = self.received.lock().unwrap();
+            let picture = received.picture.as_ref().map(Picture::source);
+            (picture, received.cursor.clone(), received.transport)
+        };
+        let (Some(source), Some(cursor)) = (picture, cursor) else {
+            return;
+        };
+        // Streams have fewer sessions than polls.
+        let often = match transport {
+            Transport::Sse | Transport::Ndjson => 0.25,
+            Transport::LongPoll | Transport::Poll => 0.05,
+        };
+        if source.table.may_expire && self.rng.random_bool(often) {
+            let _ = timeout(ABSENCE, Picture::is_left_behind(&source, &cursor)).await;
         }
     }
 
@@ -157,13 +229,14 @@ impl Subscriber {
             relay,
             resumed_from: cursor.clone(),
         });
-        let base = self.addresses.of(relay);
+        let base = format!("{}{}", self.addresses.of(relay), received.path);
         let mut query = Serializer::new(String::new());
-        let path = if received.rooms.len() > 1 || self.rng.random_bool(0.2) {
-            query.extend_pairs(received.rooms.iter().map(|room| ("room", room)));
-            "events".to_owned()
-        } else {
-            format!("rooms/{}/events", received.rooms[0])
+        let path = match received.rooms[..] {
+            [room] if room != ALL_ROOMS && self.rng.random_bool(0.8) => format!("rooms/{room}/events"),
+            _ => {
+                query.extend_pairs(received.rooms.iter().map(|room| ("room", room)));
+                "events".to_owned()
+            }
         };
         query.extend_pairs(parameters);
         let place = self.rng.random_range(0..4);
@@ -173,7 +246,8 @@ impl Subscriber {
             Some(_) if place == 1 => drop(query.append_pair("last", "5")),
             _ => {}
         }
-        let request = self.http.get(format!("{base}/v1/{path}?{}", query.finish()));
+        let request = self.http.get(format!("{base}/{path}?{}", query.finish()));
+        let request = request.header(ACCEPT, received.transport.accepts());
         match cursor {
             Some(cursor) if place > 0 => request.header("last-event-id", cursor),
             _ => request,
@@ -182,23 +256,59 @@ impl Subscriber {
 
     /// The answer, if it is 200; what else can be is noted.
     async fn send(&mut self, request: RequestBuilder) -> Option<Response> {
-        let answer = request.send().await;
-        let mut received = self.received.lock().unwrap();
-        match answer {
+        let answer = match request.send().await {
             Ok(answer) if answer.status() == StatusCode::OK => return Some(answer),
-            Ok(answer) if answer.status() != StatusCode::SERVICE_UNAVAILABLE => {
-                let from = received
-                    .sessions
-                    .last()
-                    .and_then(|session| session.resumed_from.clone());
-                received
-                    .strange
-                    .push(format!("{} after {from:?}", answer.status()));
+            Ok(answer) if answer.status() == StatusCode::CONFLICT => {
+                let problem: Value = answer.json().await.unwrap_or_default();
+                if let (Some(code), Some(cursor)) = (problem["code"].as_str(), problem["cursor"].as_str()) {
+                    self.reset(code, cursor).await;
+                }
+                return None;
             }
-            Ok(_) | Err(_) => {}
+            answer => answer,
+        };
+        let mut received = self.received.lock().unwrap();
+        if let Ok(answer) = answer
+            && answer.status() != StatusCode::SERVICE_UNAVAILABLE
+        {
+            let from = received.cursor.clone();
+            received
+                .strange
+                .push(format!("{} after {from:?}", answer.status()));
         }
         received.tally.refused += 1;
         None
+    }
+
+    /// Begins (afresh) at a cursor: what stands in the table now is its picture, and what comes after the cursor goes on
+    /// from there.
+    async fn begin(&mut self, cursor: &str) {
+        let (source, rooms) = {
+            let received = self.received.lock().unwrap();
+            let source = received.picture.as_ref().map(Picture::source);
+            (source, received.rooms.clone())
+        };
+        let picture = match source {
+            Some(source) => Some(Picture::taken(source, &rooms, cursor).await),
+            None => None,
+        };
+        // In one go: whoever is ended in between keeps what it had.
+        let mut received = self.received.lock().unwrap();
+        received.ids.clear();
+        received.picture = picture;
+        received.cursor = Some(cursor.to_owned());
+    }
+
+    async fn reset(&mut self, code: &str, cursor: &str) {
+        let before = self.received.lock().unwrap().cursor.clone();
+        self.begin(cursor).await;
+        let mut received = self.received.lock().unwrap();
+        let complaint = match &received.picture {
+            Some(picture) if code == "expired" => picture.complaint_of_expiry(before.as_deref()),
+            _ => Some(format!("a reset after {before:?}: {code}")),
+        };
+        received.strange.extend(complaint);
+        received.tally.expired += 1;
     }
 
     /// How long a client waits before it comes back after a failure.
@@ -206,26 +316,29 @@ impl Subscriber {
         Duration::from_millis(self.rng.random_range(10..150))
     }
 
-    /// One stream, left after some frames or some time. Returns how long to stay away.
+    /// One stream, left after some frames or lines, or some time. Returns how long to stay away.
     async fn stream(&mut self) -> Duration {
-        let request = self.request(&[]).header(ACCEPT, "text/event-stream");
+        let request = self.request(&[]);
         let Some(response) = self.send(request).await else {
             return self.back_off();
         };
-        let mut stream = Stream::of(response).await;
+        let transport = self.received.lock().unwrap().transport;
+        let mut wire = Wire::of(response, transport).await;
         let leave_at = Instant::now() + Duration::from_millis(self.rng.random_range(20..2500));
-        let frames = self.rng.random_range(2..500);
-        for _ in 0..frames {
-            let frame = tokio::select! {
+        let most = self.rng.random_range(2..500);
+        // Events whose cursor has not come yet: whoever is cut off here resumes before them.
+        let mut unplaced = Vec::new();
+        for _ in 0..most {
+            let said = tokio::select! {
                 biased;
                 () = sleep_until(leave_at) => break,
-                frame = stream.next_frame() => frame,
+                said = wire.next() => said,
             };
-            let Some(frame) = frame else {
+            let Some(said) = said else {
                 self.received.lock().unwrap().tally.cut += 1;
                 return self.back_off();
             };
-            self.take_frame(frame);
+            self.take_said(said, &mut unplaced).await;
             if self.rng.random_bool(0.01) {
                 // A slow reader: what comes meanwhile waits in the sockets, then with the relay.
                 sleep(Duration::from_millis(self.rng.random_range(0..200))).await;
@@ -235,15 +348,26 @@ impl Subscriber {
         Duration::from_millis(self.rng.random_range(0..60))
     }
 
-    fn take_frame(&mut self, frame: Frame) {
-        let mut received = self.received.lock().unwrap();
-        match frame.event.as_deref() {
-            None if frame.data.is_some() => received.take(&frame.json()),
-            None | Some("ready") | Some("end") => {}
-            Some(_) => received.strange.push(format!("{frame:?}")),
+    async fn take_said(&mut self, said: Said, unplaced: &mut Vec<Value>) {
+        let begins = self.received.lock().unwrap().cursor.is_none();
+        match said.what {
+            What::Event(event) => unplaced.push(event),
+            What::Ready if begins => {
+                self.begin(said.cursor.as_deref().expect("ready has a cursor"))
+                    .await
+            }
+            What::Reset(code) => {
+                unplaced.clear();
+                let cursor = said.cursor.as_deref().expect("a reset has a cursor");
+                self.reset(&code, cursor).await;
+            }
+            What::Ready | What::Nothing => {}
+            What::Strange(what) => self.received.lock().unwrap().strange.push(what),
         }
-        if let Some(id) = frame.id {
-            received.cursor = Some(id);
+        if let Some(cursor) = said.cursor {
+            let mut received = self.received.lock().unwrap();
+            unplaced.drain(..).for_each(|event| received.take(&event));
+            received.cursor = Some(cursor);
         }
     }
 
@@ -258,7 +382,7 @@ impl Subscriber {
         if waits {
             query.push(("wait", self.rng.random_range(1..3).to_string()));
         }
-        let request = self.request(&query).header(ACCEPT, "application/json");
+        let request = self.request(&query);
         let patience = match self.rng.random_bool(0.2) {
             true => Duration::from_millis(self.rng.random_range(0..60)),
             false => TIMEOUT,
@@ -270,7 +394,7 @@ impl Subscriber {
             }
         });
         match answer.await {
-            Ok(Ok(answer)) => self.take_answer(&answer),
+            Ok(Ok(answer)) => self.take_answer(&answer).await,
             Ok(Err(Cut)) => {
                 self.received.lock().unwrap().tally.cut += 1;
                 self.back_off()
@@ -282,15 +406,19 @@ impl Subscriber {
         }
     }
 
-    fn take_answer(&mut self, answer: &Value) -> Duration {
-        let mut received = self.received.lock().unwrap();
+    async fn take_answer(&mut self, answer: &Value) -> Duration {
         let (Some(events), Some(cursor)) = (answer["events"].as_array(), answer["cursor"].as_str()) else {
-            received.strange.push(format!("no answer of a poll: {answer}"));
+            let strange = format!("no answer of a poll: {answer}");
+            self.received.lock().unwrap().strange.push(strange);
             return Duration::ZERO;
         };
-        // Without a cursor a plain poll begins with the newest rows: those from before the first writer.
-        let is_first = received.cursor.is_none() && received.transport == Transport::Poll;
-        if !is_first {
+        let begins = self.received.lock().unwrap().cursor.is_none();
+        if begins {
+            // Without a cursor a plain poll brings the newest events: those from before it begins.
+            self.begin(cursor).await;
+        }
+        let mut received = self.received.lock().unwrap();
+        if !begins || received.transport == Transport::LongPoll {
             events.iter().for_each(|event| received.take(event));
         }
         received.cursor = Some(cursor.to_owned());
@@ -304,12 +432,10 @@ struct Cut;
 
 /// After the end: nothing stands behind a subscriber's last cursor, on either relay.
 pub async fn expect_no_more(received: &Mutex<Received>, addresses: &Addresses) {
-    let (cursor, rooms) = {
+    let (cursor, rooms, path) = {
         let received = received.lock().unwrap();
-        (
-            received.cursor.clone().expect("it has one since the start"),
-            received.rooms.clone(),
-        )
+        let cursor = received.cursor.clone().expect("it has one since the start");
+        (cursor, received.rooms.clone(), received.path.clone())
     };
     let http = reqwest::Client::builder()
         .no_proxy()
@@ -320,7 +446,7 @@ pub async fn expect_no_more(received: &Mutex<Received>, addresses: &Addresses) {
         query
             .extend_pairs(rooms.iter().map(|room| ("room", room)))
             .append_pair("after", &cursor);
-        let url = format!("{}/v1/events?{}", addresses.of(relay), query.finish());
+        let url = format!("{}{path}/events?{}", addresses.of(relay), query.finish());
         let mut answer = String::new();
         // The last fault may have been a moment ago.
         eventually(async || {
@@ -331,12 +457,12 @@ pub async fn expect_no_more(received: &Mutex<Received>, addresses: &Addresses) {
         })
         .await;
         let parsed: Value = serde_json::from_str(&answer).expect("JSON");
-        if parsed["events"]
-            .as_array()
-            .is_none_or(|events| !events.is_empty())
-        {
+        let mut received = received.lock().unwrap();
+        let may_expire = received.picture.as_ref().is_some_and(Picture::may_expire);
+        let is_nothing = parsed["events"] == Value::Array(Vec::new());
+        if !is_nothing && !(may_expire && parsed["code"] == "expired") {
             let strange = format!("behind the end, after {cursor} on relay {relay}: {answer:.500}");
-            received.lock().unwrap().strange.push(strange);
+            received.strange.push(strange);
         }
     }
 }

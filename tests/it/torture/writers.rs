@@ -3,21 +3,20 @@
 use std::iter::Sum;
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::SinkExt;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
-use super::{ROOMS, try_connect};
+use super::try_connect;
 
 const ISOLATION: [&str; 3] = ["read committed", "repeatable read", "serializable"];
 
 /// Storm and calm take turns, so that the bell is armed and silenced again and again.
 const PHASE: Duration = Duration::from_millis(1500);
-
-/// This writer does nothing but slow inserts.
-const DAWDLER: usize = 0;
 
 const HELD: Duration = Duration::from_secs(4);
 const RELEASED: Duration = Duration::from_secs(1);
@@ -29,7 +28,7 @@ pub struct Tally {
     pub committed: [u64; 3],
     pub rolled_back: u64,
     pub savepoints_rolled_back: u64,
-    /// Statements that failed as they may: a serialization failure, an explicit id that was taken.
+    /// Statements that failed as they may: a serialization failure, a key that was taken.
     pub conflicts: u64,
     /// Transactions cut off by the loss of their connection: nobody told whether they are committed.
     pub cut_off: u64,
@@ -51,7 +50,7 @@ impl Sum for Tally {
 }
 
 /// One transaction, planned before it runs, so that the plans depend on the seed alone.
-struct Transaction {
+pub struct Transaction {
     /// Index into [`ISOLATION`]; `None`: each statement is its own transaction.
     isolation: Option<usize>,
     steps: Vec<Step>,
@@ -59,36 +58,54 @@ struct Transaction {
     savepoints_rolled_back: u64,
 }
 
-enum Step {
+pub enum Step {
     Statement(String),
+    /// A `COPY … FROM STDIN` and its lines.
+    Copy(String, String),
     Pause(Duration),
 }
 
-/// Writes until `stop`, over as many connections as it takes.
-pub async fn write(number: usize, url: String, seed: u64, stop: CancellationToken) -> Tally {
-    let mut rng = StdRng::seed_from_u64(seed);
-    let mut tally = Tally::default();
-    let began = Instant::now();
-    while !stop.is_cancelled() {
-        let Some((client, _driver)) = try_connect(&url).await else {
-            sleep(Duration::from_millis(20)).await;
-            continue;
-        };
-        while !stop.is_cancelled() && !client.is_closed() {
-            let transaction = Transaction::plan(number, &mut rng);
-            transaction.run(&client, &mut tally).await;
-            let pause = if is_calm(began.elapsed()) {
-                rng.random_range(200..1200)
-            } else {
-                rng.random_range(0..25)
-            };
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = sleep(Duration::from_millis(pause)) => {}
-            }
+/// One writer: what it does next is what `plan` says.
+pub struct Writer<P> {
+    url: String,
+    rng: StdRng,
+    plan: P,
+}
+
+impl<P: FnMut(&mut StdRng) -> Transaction> Writer<P> {
+    pub fn new(url: String, seed: u64, plan: P) -> Self {
+        Self {
+            url,
+            rng: StdRng::seed_from_u64(seed),
+            plan,
         }
     }
-    tally
+
+    /// Writes until `stop`, over as many connections as it takes.
+    pub async fn write(mut self, stop: CancellationToken) -> Tally {
+        let mut tally = Tally::default();
+        let began = Instant::now();
+        while !stop.is_cancelled() {
+            let Some((client, _driver)) = try_connect(&self.url).await else {
+                sleep(Duration::from_millis(20)).await;
+                continue;
+            };
+            while !stop.is_cancelled() && !client.is_closed() {
+                let transaction = (self.plan)(&mut self.rng);
+                transaction.run(&client, &mut tally).await;
+                let pause = if is_calm(began.elapsed()) {
+                    self.rng.random_range(200..1200)
+                } else {
+                    self.rng.random_range(0..25)
+                };
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = sleep(Duration::from_millis(pause)) => {}
+                }
+            }
+        }
+        tally
+    }
 }
 
 /// Whether the writers rest, so long after they began.
@@ -97,33 +114,31 @@ pub fn is_calm(elapsed: Duration) -> bool {
 }
 
 impl Transaction {
-    fn plan(writer: usize, rng: &mut StdRng) -> Self {
-        if writer == DAWDLER || rng.random_bool(0.3) {
-            return Self {
-                isolation: None,
-                steps: vec![Step::Statement(insert(writer, rng))],
-                commits: true,
-                savepoints_rolled_back: 0,
-            };
+    /// A statement by itself.
+    pub fn single(statement: Step) -> Self {
+        Self {
+            isolation: None,
+            steps: vec![statement],
+            commits: true,
+            savepoints_rolled_back: 0,
         }
+    }
+
+    /// One to `most` statements, with savepoints and pauses, at any isolation level; it may roll back.
+    pub fn of_several(rng: &mut StdRng, most: usize, mut statement: impl FnMut(&mut StdRng) -> Step) -> Self {
+        let savepoint = |sql: &str| Step::Statement(format!("{sql} s"));
         let mut steps = Vec::new();
         let mut savepoints_rolled_back = 0;
-        for _ in 0..rng.random_range(1..=3) {
-            let statement = insert(writer, rng);
+        for _ in 0..rng.random_range(1..=most) {
+            let next = statement(rng);
             match rng.random_range(0..10) {
                 0 | 1 => {
                     savepoints_rolled_back += 1;
-                    steps.push(Step::Statement("savepoint s".to_owned()));
-                    steps.push(Step::Statement(statement));
-                    steps.push(Step::Statement("rollback to savepoint s".to_owned()));
-                    steps.push(Step::Statement(insert(writer, rng)));
+                    steps.extend([savepoint("savepoint"), next, savepoint("rollback to savepoint")]);
+                    steps.push(statement(rng));
                 }
-                2 => {
-                    steps.push(Step::Statement("savepoint s".to_owned()));
-                    steps.push(Step::Statement(statement));
-                    steps.push(Step::Statement("release savepoint s".to_owned()));
-                }
-                _ => steps.push(Step::Statement(statement)),
+                2 => steps.extend([savepoint("savepoint"), next, savepoint("release savepoint")]),
+                _ => steps.push(next),
             }
             if rng.random_bool(0.6) {
                 steps.push(Step::Pause(pause(rng)));
@@ -161,6 +176,7 @@ impl Transaction {
         for step in &self.steps {
             match step {
                 Step::Statement(sql) => client.batch_execute(sql).await?,
+                Step::Copy(sql, lines) => copy(client, sql, lines).await?,
                 Step::Pause(pause) => sleep(*pause).await,
             }
         }
@@ -172,59 +188,16 @@ impl Transaction {
     }
 }
 
+async fn copy(client: &Client, sql: &str, lines: &str) -> Result<(), tokio_postgres::Error> {
+    let mut sink = std::pin::pin!(client.copy_in::<_, Bytes>(sql).await?);
+    sink.send(Bytes::copy_from_slice(lines.as_bytes())).await?;
+    sink.finish().await.map(drop)
+}
+
 /// Mostly short, sometimes as long as many other transactions.
-fn pause(rng: &mut StdRng) -> Duration {
+pub fn pause(rng: &mut StdRng) -> Duration {
     let most = if rng.random_bool(0.1) { 400 } else { 40 };
     Duration::from_millis(rng.random_range(0..most))
-}
-
-/// One statement that inserts, in one of many forms. The body says which.
-fn insert(writer: usize, rng: &mut StdRng) -> String {
-    let (one, other) = (room(rng), room(rng));
-    if writer == DAWDLER {
-        return slow(writer, &one, rng.random_range(0.1..0.8));
-    }
-    match rng.random_range(0..200) {
-        0..80 => format!("insert into messages (room_id, body) values ({one}, 'one by {writer}')"),
-        80..120 => {
-            let row = |_| format!("({}, 'several by {writer}')", room(rng));
-            let rows: Vec<String> = (0..7).map(row).collect();
-            format!("insert into messages (room_id, body) values {}", rows.join(", "))
-        }
-        120..140 => slow(writer, &one, pause(rng).as_secs_f64()),
-        140..160 => {
-            let (rows, seconds) = (rng.random_range(1..4), pause(rng).as_secs_f64());
-            format!(
-                "insert into messages (room_id, body) select {one}, slow('select by {writer}', {seconds}) from generate_series(1, {rows})"
-            )
-        }
-        160..198 => {
-            let rows = rng.random_range(1..20);
-            format!(
-                "insert into messages (room_id, body) select case n % 2 when 0 then {one} else {other} end, 'series by {writer}' from generate_series(1, {rows}) n"
-            )
-        }
-        // Above the sequence an explicit id is as exact as a drawn one; who draws it later meets a conflict.
-        _ => {
-            let above = rng.random_range(20..300);
-            format!(
-                "insert into messages (id, room_id, body) select last_value + {above}, {one}, 'explicit by {writer}' from messages_id_seq"
-            )
-        }
-    }
-}
-
-/// The id's default is evaluated before the later columns' values: so long before the row is there.
-fn slow(writer: usize, room: &str, seconds: f64) -> String {
-    format!("insert into messages (room_id, body) values ({room}, slow('slow by {writer}', {seconds}))")
-}
-
-/// A room as an SQL literal; now and then none.
-fn room(rng: &mut StdRng) -> String {
-    if rng.random_bool(0.02) {
-        return "null".to_owned();
-    }
-    format!("'{}'", ROOMS[rng.random_range(0..ROOMS.len())])
 }
 
 /// Serialization failures and deadlocks (class 40), a duplicate key.
