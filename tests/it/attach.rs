@@ -3,6 +3,10 @@
 mod anew;
 mod inserts;
 mod journal;
+mod journal_breaks;
+mod journal_prune;
+mod journal_rights;
+mod journal_switch;
 mod journal_writes;
 mod locks;
 mod refusals;

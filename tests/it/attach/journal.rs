@@ -5,10 +5,13 @@ use std::time::Duration;
 
 use super::refusals::{T, refused};
 use super::{attached, findings, role, source, text, triggers};
-use crate::support::{TestDatabase, connect, database, run};
+use crate::support::{TestDatabase, database, run};
 
 /// All changes.
 pub const ALL: &str = "changes => '{insert,update,delete}'";
+
+/// Each kind of trigger, as an argument of attach.
+pub const KINDS: [&str; 2] = ["", ", per_statement => true"];
 
 /// A table that only a journal can follow.
 pub const THINGS: &str = "create table t (id text primary key, room text, body text);";
@@ -44,7 +47,7 @@ pub async fn skipped(db: &TestDatabase) -> String {
 }
 
 /// The relations and functions of journals that there are, sorted.
-async fn remains(db: &TestDatabase) -> String {
+pub async fn remains(db: &TestDatabase) -> String {
     text(
         db,
         "select coalesce(string_agg(name, ' ' order by name), '') from (
@@ -367,163 +370,4 @@ async fn what_will_hurt_is_said() {
         assert_eq!(report.warnings.len(), expected, "{table}: {report:?}");
         assert!(report.warnings.iter().all(|w| w.contains(words)), "{report:?}");
     }
-}
-
-#[tokio::test]
-async fn options_change_in_place_and_all_else_begins_anew() {
-    let db = things("").await;
-    run(&db, "insert into t values ('1', 'a', 'x')").await;
-    let mut before = source(&db).await;
-    for (arguments, anew) in [
-        ("columns => '{id,body}'", false),
-        ("columns => '{id,body}', keep => '12h'", false),
-        (
-            "columns => '{id,body}', keep => '100 rows', always => true",
-            false,
-        ),
-        ("columns => '{id,body}', per_statement => true", false),
-        ("columns => '{id,body}'", false),
-        ("changes => '{insert,delete}'", true),
-        ("changes => '{insert}', journal => true", true),
-        (
-            "changes => '{insert}', journal => true, room => 'lower(room)'",
-            true,
-        ),
-        ("changes => '{insert}', journal => true, room => 'body'", true),
-    ] {
-        let room = if arguments.contains("room =>") {
-            ""
-        } else {
-            ", room => 'room'"
-        };
-        let changes = if arguments.contains("changes") {
-            String::new()
-        } else {
-            format!(", {ALL}")
-        };
-        attached(&db, &format!("'t'{room}{changes}, {arguments}")).await;
-        let after = source(&db).await;
-        assert_eq!(after.epoch != before.epoch, anew, "{arguments}");
-        assert!(after.revision > before.revision, "{arguments}");
-        assert_eq!(findings(&db).await, [""; 0], "{arguments}");
-        let count = text(&db, "select count(*)::text from rowcast.journal_t").await;
-        assert_eq!(count, if anew { "0" } else { "1" }, "{arguments}");
-        assert_eq!(remains(&db).await, "bell_t ids_t journal_t journal_t() skips_t");
-        run(
-            &db,
-            "delete from rowcast.journal_t; insert into t values (gen_random_uuid(), 'a', 'b')",
-        )
-        .await;
-        before = after;
-    }
-}
-
-#[tokio::test]
-async fn detach_leaves_nothing_and_the_table_works() {
-    let db = things("").await;
-    run(&db, "insert into t values ('1', 'a'); select rowcast.detach('t')").await;
-    run(&db, "insert into t values ('2', 'a'); truncate t").await;
-    assert_eq!(
-        (remains(&db).await, triggers(&db, "t").await),
-        (String::new(), vec![])
-    );
-}
-
-/// As a dump does, which reads for hours.
-#[tokio::test]
-async fn a_journal_that_is_being_read_is_left_to_the_next_call_and_not_used_again() {
-    let db = things("").await;
-    run(&db, "insert into t values ('1', 'a')").await;
-    let dump = db.connect().await;
-    run(&dump, "begin; select from rowcast.journal_t").await;
-    run(&db, "select rowcast.detach('t')").await;
-    assert_eq!(
-        remains(&db).await,
-        "bell_t ids_t journal_t journal_t()",
-        "the journal's trigger holds its bell"
-    );
-    attached(&db, &format!("'t', room => 'room', {ALL}")).await;
-    run(&db, "insert into t values ('2', 'b')").await;
-    assert_eq!(
-        text(&db, r#"select string_agg(room, ' ') from rowcast."journal_t.2""#).await,
-        "b"
-    );
-    assert_eq!(findings(&db).await, [""; 0]);
-    run(&dump, "commit").await;
-    attached(&db, &format!("'t', room => 'body', {ALL}")).await;
-    assert_eq!(remains(&db).await, "bell_t ids_t journal_t journal_t() skips_t");
-}
-
-#[tokio::test]
-async fn a_source_whose_table_is_gone_is_detached_with_its_journal() {
-    let db = things("").await;
-    run(&db, "drop table t; select rowcast.detach('t')").await;
-    assert_eq!(remains(&db).await, "");
-}
-
-#[tokio::test]
-async fn the_tables_owner_detaches_what_another_attached_and_the_journal_goes() {
-    let db = database().await;
-    let (owner, url) = role(&db, "owner").await;
-    run(
-        &db,
-        &format!(
-            "{THINGS} alter table t owner to {owner}; grant select, delete on rowcast.sources to {owner}"
-        ),
-    )
-    .await;
-    attached(&db, &format!("'t', room => 'room', {ALL}")).await;
-    let theirs = connect(&url).await;
-    run(
-        &theirs,
-        "select from rowcast.journal_t; select rowcast.detach('t')",
-    )
-    .await;
-    assert_eq!(remains(&db).await, "");
-}
-
-#[tokio::test]
-async fn a_journal_is_changed_in_place_by_its_owner_alone() {
-    let db = database().await;
-    let (owner, url) = role(&db, "owner").await;
-    run(
-        &db,
-        &format!(
-            "{THINGS} alter table t owner to {owner}; grant usage, create on schema rowcast to {owner};
-             grant select, insert, update, delete on rowcast.sources, rowcast.positions to {owner}"
-        ),
-    )
-    .await;
-    attached(&db, &format!("'t', room => 'room', {ALL}")).await;
-    let theirs = connect(&url).await;
-    let arguments = format!("'t', room => 'room', {ALL}, columns => '{{id}}'");
-    super::refusals::refused_in(
-        &theirs,
-        &arguments,
-        "42501",
-        &["journal of source t", "role postgres"],
-    )
-    .await;
-    attached(&theirs, &format!("'t', room => 'room', {ALL}")).await;
-    attached(&theirs, &format!("'t', room => 'body', {ALL}")).await;
-    attached(
-        &theirs,
-        &format!("'t', room => 'body', {ALL}, columns => '{{id}}'"),
-    )
-    .await;
-    run(&db, "insert into t values ('1', 'a', 'b')").await;
-    assert_eq!(taken(&db).await, ["i b 1"]);
-    assert_eq!(findings(&db).await, [""; 0]);
-}
-
-#[tokio::test]
-async fn uninstall_removes_journals() {
-    let db = things("").await;
-    run(&db, "create table other (id uuid primary key, room text)").await;
-    attached(&db, &format!("'other', room => 'room', {ALL}")).await;
-    run(&db, "select rowcast.uninstall(); insert into t values ('1', 'a')").await;
-    assert_eq!(
-        (triggers(&db, "t").await, triggers(&db, "other").await),
-        (vec![], vec![])
-    );
 }

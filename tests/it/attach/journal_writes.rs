@@ -6,12 +6,9 @@ use bytes::Bytes;
 use futures_util::SinkExt as _;
 
 use super::inserts::{FORMS, NOTED};
-use super::journal::{ALL, THINGS, journal_of, skipped, taken, things};
+use super::journal::{ALL, KINDS, THINGS, journal_of, skipped, taken, things};
 use super::{attached, text};
 use crate::support::{TestDatabase, connect, database, run, within};
-
-/// Each kind of trigger, as an argument of attach.
-const KINDS: [&str; 2] = ["", ", per_statement => true"];
 
 /// What a subscriber of all rooms would have at the end: `ROOM ID`, sorted. Made of the journal, then of the table.
 const PICTURES: &str = "select
