@@ -141,9 +141,12 @@ async fn holes_are_pruned_over() {
 #[tokio::test]
 async fn one_prunes_at_a_time_and_nobody_waits() {
     let db = hundred("10 rows").await;
+    run(&db, "create table u (id uuid primary key, room text)").await;
+    attached(&db, &format!("'u', room => 'room', {ALL}")).await;
     let other = db.connect().await;
     for held in [
         "select rowcast.prune('t', 5)",
+        "select rowcast.prune('u', 5)",
         "select from rowcast.sources for update",
         "truncate t",
     ] {
