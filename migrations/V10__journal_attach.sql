@@ -213,10 +213,6 @@ begin
             keep_rows = s.keep_rows, always = s.always, per_statement = s.per_statement,
             revision = o.revision + case when done = '{}' and o.bell = s.bell then 0 else 1 end
         where o.name = s.name;
-        if exists (select from rowcast.triggers(s) t where t.member = s.journal and t.state <> 'ok') then
-            perform rowcast.lock_table(s.journal, mode, deadline);
-            perform rowcast.wait_until(deadline);
-        end if;
     end if;
     if old.name is null or pg_sequence_last_value(s.bell) is null or s.never_ring or old.never_ring <> s.never_ring then
         perform setval(s.bell, case when s.never_ring then 0 else 1 end);

@@ -6,9 +6,10 @@ use anyhow::Context as _;
 
 use crate::args::Args;
 use crate::mode::{Mode, in_turn};
+use crate::pgbench::{self, Run};
 use crate::relay::Follower;
 use crate::report::{Samples, Table, ratio, whole};
-use crate::server::{Run, Server};
+use crate::server::Server;
 
 /// Rows of the table before random ones are updated; `update.pgbench` draws from as many.
 const ROWS_TO_UPDATE: i32 = 100_000;
@@ -122,9 +123,7 @@ impl Workload {
             false => None,
         };
         server.checkpoint().await?;
-        let run = server
-            .pgbench(&database.name, self.script, clients, seconds)
-            .await?;
+        let run = pgbench::run(server, &database.name, self.script, clients, seconds).await?;
         let behind = match &mut follower {
             Some(follower) => Some(follower.catch_up(&database).await?.as_secs_f64() * 1e3),
             None => None,
