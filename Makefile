@@ -1,13 +1,13 @@
 # What a person (and .ci/run) does with this repository. `make` alone lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test test-matrix torture lint
+.PHONY: help setup build demo test test-matrix torture bench-writers bench-churn lint
 
 # rustup's directory is not on PATH in every shell.
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install what is missing: a C compiler, a PostgreSQL (quick when all is there)
 	@scripts/setup.sh
@@ -37,3 +37,10 @@ torture: ## exactly once, for as long as one likes, while relays and servers are
 lint: ## formatting, clippy, rustdoc, tidy rules, licences and sources of the crates
 	@scripts/setup.sh --lint
 	scripts/lint.sh
+
+# ARGS=--quick for a smoke run of seconds; ARGS=--help lists what can be chosen.
+bench-writers: setup ## what attached tables and journals cost those who write (5 to 10 minutes; needs pgbench)
+	cargo bench --locked --bench writers -- writers $(ARGS)
+
+bench-churn: setup ## a simulated day of a journal: does its size level off, does pruning keep up (5 minutes)
+	cargo bench --locked --bench writers -- churn $(ARGS)

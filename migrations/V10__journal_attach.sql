@@ -39,7 +39,7 @@ language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     known text[] := '{insert,update,delete}';
 begin
-    if cardinality(wanted) = 0 or not coalesce(wanted <@ known, false) or cardinality(wanted) > 3 then
+    if cardinality(wanted) = 0 or not coalesce(wanted <@ known, false) then
         perform rowcast.refuse('invalid_parameter_value', format('%s are no changes of rows', coalesce(wanted::text, 'null')),
             'Some of insert, update and delete: --changes insert,update,delete, in SQL changes => ''{insert,update,delete}''.');
     end if;

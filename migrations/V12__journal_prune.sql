@@ -21,10 +21,10 @@ begin
     end if;
     select least(p.high, (select min(low) - 1 from unnest(p.gap_lows) low)) into bound
     from rowcast.positions p where p.source = s.name and p.epoch = s.epoch;
-    if s.keep_rows is not null then
+    if s.keep_rows is not null and bound is not null then
         bound := least(bound, coalesce(pg_sequence_last_value(s.id_sequence), 0) - s.keep_rows);
     end if;
-    -- No greater than what follows: null is ignored.
+    -- greatest and least ignore null: without a position, only what is over goes.
     bound := greatest(bound, s.start_id);
     execute format($sql$
         with head as materialized (

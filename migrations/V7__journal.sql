@@ -70,11 +70,12 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     select oid::regtype from base where typtype <> 'd'
 $$;
 
--- Whether the columns that a journal's trigger reads are there, of the types that were registered.
+-- Whether the columns that a journal's trigger reads are there, of the types that were registered (that of the column in a
+-- room expression is not).
 create function rowcast.columns_as_registered(s rowcast.sources) returns boolean
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select not exists (
-        select from unnest(s.key_columns || s.room_column || s.columns, s.key_types || s.room_type) c (name, type)
+        select from unnest(s.key_columns || s.room_column || s.columns, s.key_types || case when s.room_expression is null then s.room_type end) c (name, type)
         where not exists (select from pg_attribute a where a.attrelid = s.relation and a.attname = c.name and a.attnum > 0
                           and not a.attisdropped and a.atttypid = coalesce(c.type, a.atttypid)))
 $$;

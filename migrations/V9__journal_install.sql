@@ -51,7 +51,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     select w.m, w.name,
         case when t.oid is null then case when w.wanted and not is_copy then 'missing' else 'ok' end
              when not w.wanted then case when t.tgparentid = 0 then 'surplus' else 'ok' end
-             when t.tgfoid is distinct from w.fn or exists (
+             when t.tgfoid is distinct from w.fn or not is_copy and exists (
                     select from unnest(w.needs) n where not exists (
                         select from pg_depend d where d.classid = 'pg_trigger'::regclass and d.objid = t.oid
                           and d.refclassid = 'pg_class'::regclass and d.refobjid = n)) then 'wrong'
@@ -73,7 +73,8 @@ declare
     t record;
     done text[] := '{}';
 begin
-    if exists (select from rowcast.triggers(s) where state = 'stale') then
+    if s.journal is not null
+       and (select p.prosrc from pg_proc p where p.oid = to_regprocedure(format('%s()', s.journal))) is distinct from rowcast.journal_body(s) then
         perform rowcast.make_journal_function(s);
         done := done || format('made function %s anew', s.journal);
     end if;
@@ -262,18 +263,19 @@ declare
     unused record;
 begin
     for unused in
-        select c.oid::regclass as name, c.relkind, case when c.relkind = 'r' then to_regprocedure(format('%s()', c.oid::regclass)) end as fn
+        select 'function' as kind, p.oid::regprocedure::text as name, 1 as nr from pg_proc p
+        where p.pronamespace = 'rowcast'::regnamespace and p.prorettype = 'trigger'::regtype and p.proname ~ '^journal_'
+          and not exists (select from rowcast.sources s join pg_class j on j.oid = s.journal where j.relname = p.proname)
+        union all
+        select case c.relkind when 'r' then 'table' else 'sequence' end, c.oid::regclass::text, case c.relkind when 'r' then 2 else 3 end
         from pg_class c
         where c.relnamespace = 'rowcast'::regnamespace
           and (c.relkind = 'S' and c.relname ~ '^(bell|skips)_' or c.relkind = 'r' and c.relname ~ '^journal_')
           and not exists (select from rowcast.sources s where c.oid in (s.bell, s.journal, s.skip_sequence))
-        order by c.relkind <> 'r' -- a journal's trigger holds the bell
+        order by nr -- a journal's trigger holds the bell
     loop
         begin
-            if unused.fn is not null then
-                execute format('drop function %s', unused.fn);
-            end if;
-            execute format('drop %s %s', case unused.relkind when 'r' then 'table' else 'sequence' end, unused.name);
+            execute format('drop %s %s', unused.kind, unused.name);
         exception when lock_not_available or insufficient_privilege or dependent_objects_still_exist then
             null;
         end;

@@ -22,13 +22,7 @@ with header as materialized (
            pg_catalog.pg_is_in_recovery() as in_recovery,
            coalesce(pg_catalog.pg_sequence_last_value(s.skip_sequence), 0) - s.skips as skipped,
            case when coalesce(pg_catalog.pg_sequence_last_value(s.skip_sequence), 0) <> s.skips
-                then not exists (
-                    select from unnest(s.key_columns || s.room_column, s.key_types || s.room_type) as registered (name, type)
-                     where not exists (
-                        select from pg_catalog.pg_attribute a
-                         where a.attrelid = s.relation and a.attname = registered.name and a.attnum > 0 and not a.attisdropped
-                           and (a.atttypid = registered.type or registered.name = s.room_column and s.room_expression is not null)))
-                end as columns_fit
+                then rowcast.columns_as_registered(s) end as columns_fit
       from rowcast.sources s
      where s.name = $1
 )

@@ -142,10 +142,17 @@ impl<'a> View<'a> {
             RoomType::Rendered => format!("(({})::text collate pg_catalog.\"C\")", table_room(source)),
             _ => format!("rowcast_row.{}", source.room_column),
         };
-        let unless = body(include_str!("../../sql/unless_unseen.sql"));
+        let unless = fill_template(
+            body(include_str!("../../sql/unless_unseen.sql")),
+            |name| match name {
+                "id" => Some(key),
+                "room" => Some(&room),
+                _ => None,
+            },
+        );
         Self {
             room,
-            unless: fill_template(unless, |name| (name == "id").then_some(key)),
+            unless,
             key: format!(
                 "pg_catalog.jsonb_build_object({}, picked.id)::text",
                 literal(&unquoted(key))
@@ -236,4 +243,87 @@ pub(super) fn unquoted(identifier: &str) -> String {
 /// A text as an SQL literal, whatever `standard_conforming_strings` says.
 pub(super) fn literal(text: &str) -> String {
     format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pg::source::KeyColumn;
+
+    fn source(journal: Option<Journal>, room_expression: Option<&str>) -> Source {
+        Source {
+            name: "messages".into(),
+            relation: "public.\"odd {id}\"".into(),
+            relation_oid: 1,
+            id_column: Some("id".into()),
+            room_column: "\"room {candidates}\"".into(),
+            room_expression: room_expression.map(str::to_owned),
+            room_type: room_expression.map_or(RoomType::Int, |_| RoomType::Rendered),
+            changes: Vec::new(),
+            journal,
+            columns: Vec::new(),
+            payload_columns: Some(vec!["\"{unless}\"".into()]),
+            id_sequence_oid: 1,
+            bell_oid: 1,
+            never_ring: false,
+            epoch: 1,
+            start_id: 0,
+            sequence_filenode: 1,
+            revision: 0,
+            ordinal: 1,
+        }
+    }
+
+    fn journal() -> Journal {
+        Journal {
+            relation: "rowcast.journal_messages".into(),
+            relation_oid: 2,
+            key: vec![KeyColumn {
+                name: "id".into(),
+                sql_type: "pg_catalog.int8".into(),
+                equals: "operator(pg_catalog.=)".into(),
+            }],
+            keep: "7 days".into(),
+            always: false,
+            per_statement: false,
+        }
+    }
+
+    /// Every statement that is made, without the names with braces of the source itself.
+    fn all(source: &Source) -> Vec<String> {
+        let made = Statements::new(source);
+        let scoped = [Some(made.replay), Some(made.nth_newest), made.newest];
+        let scoped = scoped.into_iter().flatten().flat_map(|one| [one.rooms, one.all]);
+        let all = scoped.chain([made.read, made.ceiling]);
+        all.map(|sql| {
+            ["{id}\"", "{candidates}\"", "{unless}\""]
+                .iter()
+                .fold(sql, |sql, name| sql.replace(name, ""))
+        })
+        .collect()
+    }
+
+    #[test]
+    fn no_place_holder_is_left_in_any_statement() {
+        let direct = all(&source(None, None));
+        let journaled = all(&source(Some(journal()), Some("lower(room)")));
+        assert_eq!(
+            (direct.len(), journaled.len()),
+            (6, 8),
+            "a direct source lists nothing"
+        );
+        for sql in direct.iter().chain(&journaled) {
+            assert!(!sql.contains('{'), "{sql}");
+        }
+    }
+
+    #[test]
+    fn a_text_is_a_literal_and_a_name_an_identifier_whatever_stands_in_them() {
+        assert_eq!(literal(r"it's \"), r"E'it''s \\'");
+        assert_eq!(quoted("a\"b"), "\"a\"\"b\"");
+        assert_eq!(
+            (unquoted("\"a\"\"b\""), unquoted("ab")),
+            ("a\"b".to_owned(), "ab".to_owned())
+        );
+    }
 }

@@ -2,6 +2,12 @@
 
 mod anew;
 mod inserts;
+mod journal;
+mod journal_breaks;
+mod journal_prune;
+mod journal_rights;
+mod journal_switch;
+mod journal_writes;
 mod locks;
 mod refusals;
 mod refused_columns;

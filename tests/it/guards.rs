@@ -6,6 +6,7 @@
 mod arming;
 mod epochs;
 mod gaps;
+mod journal;
 mod limits;
 mod manners;
 mod pooler;

@@ -159,6 +159,7 @@ fn every_file_says_what_it_is_for() {
     let silent = rust_files("src")
         .into_iter()
         .chain(rust_files("tests"))
+        .chain(rust_files("benches"))
         .filter(|file| !file.text.starts_with("//! "));
     none(
         silent
@@ -232,7 +233,11 @@ fn every_statement_is_used() {
 #[test]
 fn a_file_is_one_idea_and_a_function_one_thought() {
     let mut complaints = Vec::new();
-    for file in rust_files("src").iter().chain(&rust_files("tests")) {
+    for file in rust_files("src")
+        .iter()
+        .chain(&rust_files("tests"))
+        .chain(&rust_files("benches"))
+    {
         let lines: Vec<&str> = file.text.lines().collect();
         if lines.len() > LONGEST_FILE {
             complaints.push(format!("{}: {} lines", file.path.display(), lines.len()));

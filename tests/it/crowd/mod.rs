@@ -246,7 +246,7 @@ async fn count_statements(db: &TestDatabase) {
 async fn replays(db: &TestDatabase) -> i64 {
     let counted = "select coalesce(sum(calls), 0)::bigint
           from pg_stat_statements
-         where query like '%as closed (low, high)%budgeted%'
+         where query like '%header.kept_above, found.%budgeted%'
            and dbid = (select oid from pg_database where datname = current_database())";
     db.query_one(counted, &[])
         .await

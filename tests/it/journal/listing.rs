@@ -103,6 +103,18 @@ async fn of_a_limit_and_a_larger_last_the_newest_rows_remain() {
 }
 
 #[tokio::test]
+async fn a_room_that_is_too_long_for_a_journal_is_not_listed() {
+    let (db, relay) = journal_of(NUMBERED, ARGUMENTS, &["--allow-firehose"]).await;
+    run(
+        &db,
+        "insert into tasks values (30, repeat('x', 1025)), (31, null)",
+    )
+    .await;
+    let answer = relay.client.get("/v1/events?room=*&last=2").await;
+    assert_eq!(all_said(&answer.events()), ["insert 19", "insert 20"]);
+}
+
+#[tokio::test]
 async fn keys_without_an_order_have_the_journals_history() {
     let (db, relay) = tasks("", &[]).await;
     run(

@@ -103,3 +103,30 @@ async fn a_truncate_resets_and_what_follows_is_delivered() {
     stream.ready().await;
     assert_eq!(super::all_said(&[stream.next_row().await]), ["insert y"]);
 }
+
+#[tokio::test]
+async fn a_journal_is_written_by_statement_and_again_by_row_without_a_reset() {
+    let (db, relay) = scene(&[]).await;
+    let all = "'messages', room => 'room', changes => '{insert,update,delete}'";
+    attach(&db, all).await;
+    let mut stream = relay.client.stream(EVENTS).await;
+    stream.ready().await;
+    // The other kind of trigger needs the other body of the one function, or it would skip what is written.
+    for arguments in [format!("{all}, per_statement => true"), all.to_owned()] {
+        attach(&db, &arguments).await;
+        let id = db.say("a", &arguments).await;
+        for (op, statement) in [
+            ("insert", "select"),
+            ("update", "update messages set body = 'edited'"),
+            ("delete", "delete from messages"),
+        ] {
+            run(&db, statement).await;
+            let event = stream.next_row().await;
+            assert_eq!(
+                (&event["op"], &event["key"]),
+                (&json!(op), &json!({"id": id})),
+                "{arguments}"
+            );
+        }
+    }
+}

@@ -1,0 +1,1 @@
+select rowcast.attach('messages', room => 'room', changes => '{insert,update,delete}', keep => $1)

@@ -1,0 +1,1 @@
+copy messages (room, body) from '{file}' with (format csv)

@@ -1,0 +1,1 @@
+copy (select room, body from messages) to '{file}' with (format csv)

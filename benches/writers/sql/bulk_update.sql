@@ -1,0 +1,1 @@
+update messages set body = repeat('y', 100)
