@@ -231,20 +231,46 @@ begin
 end
 $$;
 
--- Lets the table's owner make partitions (see above) and dump the journal.
+-- Lets the table's owner make partitions (see above), and read the journal whoever reads the table and dumps this schema with his
+-- own: the owners of attached tables.
 create function rowcast.grant_journal(s rowcast.sources) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     owner name := (select r.rolname from pg_class c join pg_roles r on r.oid = c.relowner where c.oid = s.relation);
+    reader name;
     target regclass;
 begin
     if not has_function_privilege(owner, format('%s()', s.journal), 'execute') then
         execute format('grant execute on function %s() to %I', s.journal, owner);
     end if;
-    foreach target in array array[s.journal, s.id_sequence, s.skip_sequence] loop
-        if not has_table_privilege(owner, target, 'select') then
-            execute format('grant select on %s to %I', target, owner);
-        end if;
+    for reader in select distinct r.rolname from pg_class c join pg_roles r on r.oid = c.relowner
+            where (c.oid = s.relation or c.oid in (select o.relation from rowcast.sources o)) and has_table_privilege(r.oid, s.relation, 'select') loop
+        foreach target in array array[s.journal, s.id_sequence, s.skip_sequence] loop
+            if not has_table_privilege(reader, target, 'select') then
+                execute format('grant select on %s to %I', target, reader);
+            end if;
+        end loop;
+    end loop;
+end
+$$;
+
+-- As in V6, but what is in other tables' journals is for those who may read the tables.
+create or replace function rowcast.grant_to_owner(relation regclass) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    owner name := (select r.rolname from pg_class c join pg_roles r on r.oid = c.relowner where c.oid = relation);
+    target regclass;
+begin
+    if not has_schema_privilege(owner, 'rowcast', 'usage') then
+        execute format('grant usage on schema rowcast to %I', owner);
+    end if;
+    for target in select c.oid from pg_class c
+            where c.relnamespace = 'rowcast'::regnamespace and c.relkind in ('r', 'S') and pg_has_role(c.relowner, 'usage')
+              and not has_table_privilege(owner, c.oid, 'select')
+              and (c.relname !~ '^(journal|ids|skips)_' or exists (
+                    select from rowcast.sources s where c.oid in (s.journal, s.id_sequence, s.skip_sequence)
+                       and has_table_privilege(owner, s.relation::oid, 'select'))) loop
+        execute format('grant select on %s to %I', target, owner);
     end loop;
 end
 $$;
