@@ -27,7 +27,10 @@ pub fn print(truths: &[Truth], tally: &Tally, held: &Held, subscribers: &[Receiv
             truth.pruned_to,
         );
     }
-    println!("torture: {held:?}");
+    println!(
+        "torture: {held:?}; relays that pruning overtook {}",
+        stage.log_lines("entries were pruned from the journal before"),
+    );
     verdict::print(tally, subscribers, stage);
 }
 
