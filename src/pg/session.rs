@@ -43,7 +43,7 @@ pub(super) fn pinned_settings() -> [(&'static str, String); 16] {
         ("statement_timeout", format!("{STATEMENT_TIMEOUT_MS}ms")),
         ("TimeZone", "UTC".to_owned()),
         // A room's text must be the one that a journal's trigger has noted.
-        ("DateStyle", "ISO,YMD".to_owned()),
+        ("DateStyle", "ISO, YMD".to_owned()),
         ("IntervalStyle", "postgres".to_owned()),
         ("extra_float_digits", "1".to_owned()),
         ("bytea_output", "hex".to_owned()),
