@@ -180,7 +180,7 @@ $$;
 -- Writes the registry's row and makes bell, journal and triggers under the table's lock; returns what it changed, in words. That
 -- lock is the proof that no insert is in flight, so every id up to the sequence's last value is closed: start_id. Where a trigger
 -- must go, it is the lock that dropping one takes: to ask for more while writers wait would make them wait for readers. After the
--- table comes the registry's row, as in a TRUNCATE and in pruning, and then the journal.
+-- table comes the registry's row, as in a TRUNCATE and in pruning, and then a journal to drop.
 create function rowcast.attach_locked(s rowcast.sources) returns text[]
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
@@ -213,10 +213,6 @@ begin
             keep_rows = s.keep_rows, always = s.always, per_statement = s.per_statement,
             revision = o.revision + case when done = '{}' and o.bell = s.bell then 0 else 1 end
         where o.name = s.name;
-        if exists (select from rowcast.triggers(s) t where t.member = s.journal and t.state <> 'ok') then
-            perform rowcast.lock_table(s.journal, mode, deadline);
-            perform rowcast.wait_until(deadline);
-        end if;
     end if;
     if old.name is null or pg_sequence_last_value(s.bell) is null or s.never_ring or old.never_ring <> s.never_ring then
         perform setval(s.bell, case when s.never_ring then 0 else 1 end);

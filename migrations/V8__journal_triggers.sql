@@ -64,6 +64,21 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     from rowcast.image_code(s, image) c
 $$;
 
+-- Lines that ring, as the trigger rowcast_bell of a direct source does; a trigger on the journal would be a
+-- statement of its own for each row, and PostgreSQL reads a trigger's condition anew for each statement. Once in a transaction is enough: that it did stands in a setting which ends with the transaction
+-- or savepoint, as the notification does. Who presets it silences his own bells, which costs followers a second.
+create function rowcast.ring_code(s rowcast.sources) returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select case when s.never_ring then '' else format($code$
+    if coalesce(pg_catalog.current_setting('rowcast.rung', true), '') operator(pg_catalog.<>) %1$L
+       and (case when pg_catalog.has_sequence_privilege(%2$L::pg_catalog.regclass, 'select')
+                 then pg_catalog.pg_sequence_last_value(%2$L::pg_catalog.regclass) operator(pg_catalog.=) 1 else true end)
+       and pg_catalog.pg_notification_queue_usage() operator(pg_catalog.<) 0.5::pg_catalog.float8 then
+        perform pg_catalog.pg_notify('rowcast', %1$L);
+        perform pg_catalog.set_config('rowcast.rung', %1$L, true);
+    end if;$code$, s.name, s.bell) end
+$$;
+
 -- The body of the function for a row trigger. An update that leaves key and room alone is an entry of its own; one that
 -- changes either is a deletion in the old room and an insertion in the new.
 create function rowcast.row_body(s rowcast.sources) returns text
@@ -106,19 +121,23 @@ begin
     if pg_catalog.octet_length(old_room) operator(pg_catalog.>) 1024 then
         old_room := null;
     end if;
-    if tg_op operator(pg_catalog.=) 'UPDATE' and old_key operator(pg_catalog.=) new_key
-       and (old_room is null and new_room is null or coalesce(old_room operator(pg_catalog.=) new_room, false)) then
-        if changed and new_room is not null then
-            insert into %6$s (op, room, key) values ('u', new_room, new_key);
-        end if;
+    if old_room is null and new_room is null then
         return null;
     end if;
-    if %7$s and old_room is not null then
-        insert into %6$s (op, room, key) values ('d', old_room, old_key);
-    end if;
-    if %8$s and new_room is not null then
-        insert into %6$s (op, room, key) values ('i', new_room, new_key);
-    end if;
+    if tg_op operator(pg_catalog.=) 'UPDATE' and old_key operator(pg_catalog.=) new_key
+       and coalesce(old_room operator(pg_catalog.=) new_room, false) then
+        if not changed then
+            return null;
+        end if;
+        insert into %6$s (op, room, key) values ('u', new_room, new_key);
+    else
+        if %7$s and old_room is not null then
+            insert into %6$s (op, room, key) values ('d', old_room, old_key);
+        end if;
+        if %8$s and new_room is not null then
+            insert into %6$s (op, room, key) values ('i', new_room, new_key);
+        end if;
+    end if;%9$s
     return null;
 end
 $code$,
@@ -126,7 +145,8 @@ $code$,
         case when 'update' <> all (s.changes) then 'false' when n.sent is null then 'true'
              else format('not %s operator(pg_catalog.*=) %s', o.sent, n.sent) end,
         rowcast.row_reading(s, 'new'), rowcast.row_reading(s, 'old'),
-        s.skip_sequence, s.journal, ('delete' = any (s.changes))::text, ('insert' = any (s.changes))::text)
+        s.skip_sequence, s.journal, ('delete' = any (s.changes))::text, ('insert' = any (s.changes))::text,
+        rowcast.ring_code(s))
     from rowcast.image_code(s, 'new') n, rowcast.image_code(s, 'old') o
 $$;
 
@@ -152,6 +172,7 @@ begin
     end;
     if not fits then
         perform pg_catalog.nextval(%9$L);
+        return null;
     elsif tg_op operator(pg_catalog.=) 'INSERT' then
         insert into %10$s (op, room, key)
         select 'i', e.room, e.key from (select %6$s, %5$s from new_rows n) e (room, key)
@@ -181,13 +202,17 @@ begin
             ('u'::pg_catalog."char", met.new_room, met.new_key, %13$s and met.stays and not met.same)) e (op, room, key, wanted)
         where e.wanted and e.room is not null;
     end if;
+    if not found then
+        return null;
+    end if;%14$s
     return null;
 end
 $code$,
         o.fits, o.key, o.room, n.fits, n.key, n.room,
         coalesce(o.sent, 'row(o.*)::pg_catalog.record'), coalesce(n.sent, 'row(n.*)::pg_catalog.record'),
         s.skip_sequence, s.journal,
-        ('delete' = any (s.changes))::text, ('insert' = any (s.changes))::text, ('update' = any (s.changes))::text)
+        ('delete' = any (s.changes))::text, ('insert' = any (s.changes))::text, ('update' = any (s.changes))::text,
+        rowcast.ring_code(s))
     from rowcast.image_code(s, 'n') n, rowcast.image_code(s, 'o') o
 $$;
 
