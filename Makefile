@@ -29,7 +29,7 @@ test-matrix: ## all tests on every PostgreSQL at hand, and on npm's 18
 	scripts/test-matrix.sh
 
 # ROWCAST_TORTURE_SECONDS=600 for longer; ROWCAST_TORTURE_SEED=… repeats the choices of the run that printed it.
-torture: ## writers, roll-backs, killed relays and servers, as long as one likes; 100,000 connects and drops
+torture: ## exactly once, for as long as one likes, while relays and servers are killed; 100,000 connects and drops
 	@scripts/setup.sh --tests
 	ROWCAST_TORTURE_SECONDS=$${ROWCAST_TORTURE_SECONDS:-60} cargo test --locked --test it torture:: -- --nocapture
 	ROWCAST_CROWD_CONNECTS=$${ROWCAST_CROWD_CONNECTS:-100000} cargo test --locked --test it crowd::comers -- --nocapture

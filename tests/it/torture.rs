@@ -16,6 +16,7 @@ mod audience;
 mod direct;
 mod faults;
 mod journal;
+mod received;
 mod subscribers;
 mod verdict;
 mod wire;

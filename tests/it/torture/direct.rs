@@ -10,7 +10,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::audience::Audience;
 use super::faults::{Fault, Stage};
-use super::subscribers::{Subscriber, Transport};
+use super::received::Transport;
+use super::subscribers::Subscriber;
 use super::writers::{Tally, Writer, hold_a_transaction};
 use super::{ROOMS, Run, SETTINGS};
 use crate::support::{connect, own_server};

@@ -1,9 +1,6 @@
 //! The subscribers: they come, receive, go at any moment, and come back with the last cursor they hold.
-//!
-//! What counts as received is what a client could use: a whole frame of a stream, a whole answer of a poll.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -18,109 +15,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::Addresses;
 use super::journal::Picture;
+use super::received::{ALL_ROOMS, Comings, Received, Session, Transport};
 use super::wire::{Said, What, Wire};
-use crate::support::{TIMEOUT, eventually};
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Transport {
-    Sse,
-    Ndjson,
-    LongPoll,
-    Poll,
-}
-
-impl Transport {
-    pub const ALL: [Self; 4] = [Self::Sse, Self::Ndjson, Self::LongPoll, Self::Poll];
-
-    fn accepts(self) -> &'static str {
-        match self {
-            Self::Sse => "text/event-stream",
-            Self::Ndjson => "application/x-ndjson",
-            Self::LongPoll | Self::Poll => "application/json",
-        }
-    }
-}
+use crate::support::TIMEOUT;
 
 /// The longest that anybody stays away.
 const ABSENCE: Duration = Duration::from_secs(3);
-
-/// The room that stands for all of a source.
-pub const ALL_ROOMS: &str = "*";
-
-/// What one subscriber received, and how.
-#[derive(Clone)]
-pub struct Received {
-    pub transport: Transport,
-    /// The source, as paths begin.
-    pub path: String,
-    pub rooms: Vec<&'static str>,
-    /// The position after all that was received; `None` before the first answer.
-    pub cursor: Option<String>,
-    /// Each event's id, and the index of the session that brought it.
-    pub ids: HashMap<i64, usize>,
-    /// Ids that came again: id, first session, second session.
-    pub repeated: Vec<(i64, usize, usize)>,
-    /// What must not happen at all: resets, rows of other rooms, unknown answers.
-    pub strange: Vec<String>,
-    pub sessions: Vec<Session>,
-    pub tally: Comings,
-    /// Of a journal: what it knows of its rooms.
-    pub picture: Option<Picture>,
-}
-
-/// One stream, or one poll.
-#[derive(Clone)]
-pub struct Session {
-    relay: usize,
-    resumed_from: Option<String>,
-}
-
-impl fmt::Display for Session {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "(on relay {} after {:?})", self.relay, self.resumed_from)
-    }
-}
-
-/// How sessions began and ended.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Comings {
-    /// Resumed on another relay than the one before.
-    pub changes_of_relay: u64,
-    /// Ended by the subscriber, in the middle of whatever came.
-    pub left: u64,
-    /// Ended by the other side.
-    pub cut: u64,
-    /// No answer at all, or 503.
-    pub refused: u64,
-    /// Told that its cursor is older than what the journal keeps.
-    pub expired: u64,
-}
-
-impl Received {
-    /// Takes one event in the current session.
-    fn take(&mut self, event: &Value) {
-        let Some(room) = event["room"].as_str() else {
-            return self.strange.push(format!("an event without a room: {event}"));
-        };
-        if !self.rooms.contains(&room) && self.rooms != [ALL_ROOMS] {
-            self.strange.push(format!("an event of another room: {event}"));
-        }
-        match &mut self.picture {
-            Some(picture) => self.strange.extend(picture.take(room, event)),
-            None if event["row"]["id"] != event["id"] || event["op"] != "insert" => {
-                self.strange.push(format!("not an inserted row: {event}"));
-            }
-            None => {}
-        }
-        // Rows that are listed as they stand are no entries of the journal.
-        let Some(id) = event["id"].as_i64() else { return };
-        let session = self.sessions.len() - 1;
-        match self.ids.get(&id) {
-            Some(&first) => self.repeated.push((id, first, session)),
-            None => drop(self.ids.insert(id, session)),
-        }
-    }
-}
 
 /// One client.
 pub struct Subscriber {
@@ -429,40 +329,3 @@ impl Subscriber {
 
 /// The other side ended a poll.
 struct Cut;
-
-/// After the end: nothing stands behind a subscriber's last cursor, on either relay.
-pub async fn expect_no_more(received: &Mutex<Received>, addresses: &Addresses) {
-    let (cursor, rooms, path) = {
-        let received = received.lock().unwrap();
-        let cursor = received.cursor.clone().expect("it has one since the start");
-        (cursor, received.rooms.clone(), received.path.clone())
-    };
-    let http = reqwest::Client::builder()
-        .no_proxy()
-        .build()
-        .expect("a client without TLS");
-    for relay in 0..2 {
-        let mut query = Serializer::new(String::new());
-        query
-            .extend_pairs(rooms.iter().map(|room| ("room", room)))
-            .append_pair("after", &cursor);
-        let url = format!("{}{path}/events?{}", addresses.of(relay), query.finish());
-        let mut answer = String::new();
-        // The last fault may have been a moment ago.
-        eventually(async || {
-            let response = http.get(&url).send().await.expect("an answer");
-            let is_there = response.status() != StatusCode::SERVICE_UNAVAILABLE;
-            answer = response.text().await.expect("its body");
-            is_there
-        })
-        .await;
-        let parsed: Value = serde_json::from_str(&answer).expect("JSON");
-        let mut received = received.lock().unwrap();
-        let may_expire = received.picture.as_ref().is_some_and(Picture::may_expire);
-        let is_nothing = parsed["events"] == Value::Array(Vec::new());
-        if !is_nothing && !(may_expire && parsed["code"] == "expired") {
-            let strange = format!("behind the end, after {cursor} on relay {relay}: {answer:.500}");
-            received.strange.push(strange);
-        }
-    }
-}

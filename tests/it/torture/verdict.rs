@@ -1,7 +1,7 @@
 //! What a verdict has in common: figures, complaints, and whether the run was worth anything.
 
 use super::faults::Stage;
-use super::subscribers::{Received, Session, Transport};
+use super::received::{Received, Session, Transport};
 use super::writers::Tally;
 
 /// How many complaints of a kind are printed.

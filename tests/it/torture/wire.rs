@@ -3,7 +3,7 @@
 use reqwest::Response;
 use serde_json::Value;
 
-use super::subscribers::Transport;
+use super::received::Transport;
 use crate::support::{Frame, Lines, Stream};
 
 /// An open stream.

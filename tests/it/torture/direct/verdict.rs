@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use tokio_postgres::Client;
 
 use crate::torture::faults::Stage;
-use crate::torture::subscribers::Received;
+use crate::torture::received::Received;
 use crate::torture::verdict::{self, Wanting, around, list};
 use crate::torture::writers::Tally;
 

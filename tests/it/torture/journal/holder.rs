@@ -1,4 +1,4 @@
-//! A transaction that stays open while the journal grows by far more than it keeps: what it wrote, and all after it,
+//! A transaction that stays open while the journal grows by more than it keeps: what it wrote, and all after it,
 //! must not be pruned, since no tail can have seen it.
 
 use std::time::Duration;
@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 use tokio_postgres::{Client, Error};
 use tokio_util::sync::CancellationToken;
 
-use super::sources::Table;
+use super::sources::{KEPT_TICKETS, TICKETS};
 use crate::torture::try_connect;
 
 /// The time in which relays that are there save their positions and prune.
@@ -25,13 +25,13 @@ pub struct Held {
 }
 
 /// Holds one transaction after the other until `stop`.
-pub async fn hold(table: &'static Table, url: String, stop: CancellationToken) -> Held {
+pub async fn hold(url: String, stop: CancellationToken) -> Held {
     let mut held = Held::default();
     let mut number = 0;
     while !stop.is_cancelled() {
         if let Some((client, _driver)) = try_connect(&url).await {
             number += 1;
-            match hold_once(table, &client, number, &stop).await {
+            match hold_once(&client, number, &stop).await {
                 Ok(Some(complaint)) => held.complaints.push(complaint),
                 Ok(None) if !stop.is_cancelled() => held.long_enough += 1,
                 Ok(None) => {}
@@ -43,13 +43,8 @@ pub async fn hold(table: &'static Table, url: String, stop: CancellationToken) -
     held
 }
 
-async fn hold_once(
-    table: &Table,
-    client: &Client,
-    number: i64,
-    stop: &CancellationToken,
-) -> Result<Option<String>, Error> {
-    let name = table.name;
+async fn hold_once(client: &Client, number: i64, stop: &CancellationToken) -> Result<Option<String>, Error> {
+    let name = TICKETS.name;
     let key = -number;
     client
         .batch_execute(&format!(
@@ -61,7 +56,7 @@ async fn hold_once(
         format!("select max(id) from rowcast.journal_{name} where key = jsonb_build_object('id', {key})");
     let own: i64 = client.query_one(&own, &[]).await?.get(0);
     let look = "select pruned_to, pg_sequence_last_value(id_sequence) from rowcast.sources where name = $1";
-    let enough = own + 2 * table.keep_rows.unwrap_or_default();
+    let enough = own + KEPT_TICKETS + 20;
     let mut overtaken_at = None;
     loop {
         let found = client.query_one(look, &[&name]).await?;

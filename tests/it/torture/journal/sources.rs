@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::time::sleep;
 use tokio_postgres::{Client, Error};
 
-use crate::torture::subscribers::ALL_ROOMS;
+use crate::torture::received::ALL_ROOMS;
 use crate::torture::try_connect;
 
 /// A table with a journal.
@@ -21,19 +21,19 @@ pub struct Table {
     pub room: &'static str,
     /// The columns that are sent; all if empty.
     pub sent: &'static str,
-    /// The entries that its journal keeps, if not all.
-    pub keep_rows: Option<i64>,
+    /// What its journal keeps, if not all.
+    pub keep: Option<&'static str>,
     /// So few that anybody may come too late.
     pub may_expire: bool,
 }
 
-/// Random keys; pruned, but kept for longer than anybody stays away.
+/// Random keys; pruned, but kept for longer than anybody stays away or waits for a reconnect.
 pub const DOCUMENTS: Table = Table {
     name: "documents",
     key: &[("id", "uuid")],
     room: "room_id",
     sent: "",
-    keep_rows: Some(200),
+    keep: Some("6 seconds"),
     may_expire: false,
 };
 
@@ -43,19 +43,22 @@ pub const POSTINGS: Table = Table {
     key: &[("tenant", "integer"), ("nr", "integer")],
     room: "lower(room_id)",
     sent: "",
-    keep_rows: None,
+    keep: None,
     may_expire: false,
 };
 
-/// Ids that are drawn ahead or given; pruned so soon that subscribers come too late.
+/// Ids that are drawn ahead or given; pruned so soon ([`KEPT_TICKETS`]) that subscribers come too late.
 pub const TICKETS: Table = Table {
     name: "tickets",
     key: &[("id", "bigint")],
     room: "room_id",
     sent: "id, room_id, body",
-    keep_rows: Some(40),
+    keep: Some("40 rows"),
     may_expire: true,
 };
+
+/// Entries of [`TICKETS`].
+pub const KEPT_TICKETS: i64 = 40;
 
 /// Fed by a subscription: another server's table.
 pub const NOTES: Table = Table {
@@ -63,7 +66,7 @@ pub const NOTES: Table = Table {
     key: &[("author", "text"), ("nr", "integer")],
     room: "room_id",
     sent: "",
-    keep_rows: None,
+    keep: None,
     may_expire: false,
 };
 
@@ -85,7 +88,7 @@ pub const TABLES_OF_THE_RELAYS: &str = "
     create table drawn (id bigint);
     insert into drawn select nextval('ticket_ids') from generate_series(1, 20);";
 
-/// What prunes is kept from the test's own eyes: it copies the entries as they come.
+/// Pruning takes entries from the test's own eyes, too, so it copies them as they come.
 const COPY: &str = "
     create table entries_of_TABLE as select * from rowcast.journal_TABLE;
     create function note_entry_of_TABLE() returns trigger language plpgsql security definer as $$
@@ -94,8 +97,14 @@ const COPY: &str = "
         for each row execute function note_entry_of_TABLE();";
 
 impl Table {
-    /// SQL that attaches it. `per_statement`: where the choice is free.
-    pub fn attach(&self, per_statement: bool) -> String {
+    /// SQL that attaches it, and notes what its journal gets if that is pruned. `per_statement`: where the choice is free.
+    pub fn install(&self, per_statement: bool) -> String {
+        let copy = self.keep.map(|_| COPY.replace("TABLE", self.name));
+        self.attach(per_statement, self.keep) + &copy.unwrap_or_default()
+    }
+
+    /// SQL that attaches it, to keep so much.
+    pub fn attach(&self, per_statement: bool, keep: Option<&str>) -> String {
         let mut arguments = format!(
             "'public.{}', room => '{}', changes => '{{insert,update,delete}}'",
             self.name, self.room
@@ -103,21 +112,20 @@ impl Table {
         if !self.sent.is_empty() {
             arguments += &format!(", columns => '{{{}}}'", self.sent);
         }
-        if let Some(rows) = self.keep_rows {
-            arguments += &format!(", keep => '{rows} rows'");
+        if let Some(keep) = keep {
+            arguments += &format!(", keep => '{keep}'");
         }
         match self.name {
             "notes" => arguments += ", always => true",
             "documents" | "tickets" if per_statement => arguments += ", per_statement => true",
             _ => {}
         }
-        let copy = self.keep_rows.map(|_| COPY.replace("TABLE", self.name));
-        format!("select rowcast.attach({arguments});{}", copy.unwrap_or_default())
+        format!("select rowcast.attach({arguments});")
     }
 
     /// Where all entries stand that its journal ever got.
     pub fn entries(&self) -> String {
-        match self.keep_rows {
+        match self.keep {
             Some(_) => format!("entries_of_{}", self.name),
             None => format!("rowcast.journal_{}", self.name),
         }

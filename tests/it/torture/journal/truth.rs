@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use tokio_postgres::Client;
 
 use super::sources::{Name, Rows, Source, Table, parsed, spelled};
-use crate::torture::subscribers::{ALL_ROOMS, Received};
+use crate::torture::received::{ALL_ROOMS, Received};
 
 /// One source's.
 pub struct Truth {

@@ -1,12 +1,15 @@
 //! The journals and tables, held against what was received and the pictures that were made of it.
 
 use std::collections::HashSet;
+use std::sync::Arc;
+
+use tokio_postgres::Client;
 
 use super::holder::Held;
-use super::sources::{Name, Rows};
+use super::sources::{Name, Rows, Source};
 use super::truth::Truth;
 use crate::torture::faults::Stage;
-use crate::torture::subscribers::{ALL_ROOMS, Received};
+use crate::torture::received::{ALL_ROOMS, Received};
 use crate::torture::verdict::{self, SHOWN, Wanting, around, list};
 use crate::torture::writers::Tally;
 
@@ -24,7 +27,10 @@ pub fn print(truths: &[Truth], tally: &Tally, held: &Held, subscribers: &[Receiv
             truth.pruned_to,
         );
     }
-    println!("torture: {held:?}");
+    println!(
+        "torture: {held:?}; relays that pruning overtook {}",
+        stage.log_lines("entries were pruned from the journal before"),
+    );
     verdict::print(tally, subscribers, stage);
 }
 
@@ -91,6 +97,28 @@ fn unlike(picture: &Rows, rows: &Rows) -> Vec<String> {
         .collect()
 }
 
+/// How often each operation must have happened to each table.
+const ENOUGH: i64 = 15;
+
+/// Whether each operation happened often enough to each table, and pruning to those that it is meant for.
+pub async fn is_enough(client: &Client, sources: &[Arc<Source>]) -> bool {
+    for source in sources {
+        let (name, entries) = (source.table.name, source.table.entries());
+        let enough = format!(
+            "select count(*) filter (where op = 'i') >= {ENOUGH} and count(*) filter (where op = 'u') >= {ENOUGH}
+                    and count(*) filter (where op = 'd') >= {ENOUGH}
+                    and ({} or min(id) <= (select pruned_to from rowcast.sources where name = '{name}'))
+               from {entries}",
+            source.table.keep.is_none()
+        );
+        let found = client.query_one(&enough, &[]).await.expect("count the entries");
+        if !found.get::<_, bool>(0) {
+            return false;
+        }
+    }
+    true
+}
+
 /// A run in which nothing went wrong shows nothing.
 pub fn everything_happened(
     truths: &[Truth],
@@ -110,7 +138,7 @@ pub fn everything_happened(
         let first = truth.entries.keys().next();
         let is_pruned = first.is_some_and(|first| *first <= truth.pruned_to);
         wanting.expect(
-            is_pruned == truth.table.keep_rows.is_some(),
+            is_pruned == truth.table.keep.is_some(),
             &format!("pruning of {} as it should be", truth.table.name),
         );
     }
