@@ -184,7 +184,7 @@ $$;
 -- Writes the registry's row and makes bell, journal and triggers under the table's lock; returns what it changed, in words. That
 -- lock is the proof that no insert is in flight, so every id up to the sequence's last value is closed: start_id. Where a trigger
 -- must go, it is the lock that dropping one takes: to ask for more while writers wait would make them wait for readers. After the
--- table comes the registry's row, as in a TRUNCATE and in pruning, and then the journal.
+-- table comes the registry's row, as in a TRUNCATE and in pruning, and only then a journal that goes.
 create function rowcast.attach_locked(s rowcast.sources) returns text[]
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
@@ -212,7 +212,6 @@ begin
     perform rowcast.drop_unused();
     perform rowcast.lock_table(s.relation, mode, deadline);
     perform rowcast.wait_until(deadline);
-    perform from rowcast.sources o where o.name = s.name for update;
     s.bell := rowcast.make_bell(s.name);
     if anew then
         s := rowcast.replace_source(old, s);
