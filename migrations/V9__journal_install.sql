@@ -10,14 +10,16 @@ drop function rowcast.drop_unused_bells();
 -- The triggers that a source should have and those of its names that it has, with what would make the two equal. A row trigger
 -- is made on the table itself and copied by PostgreSQL to its partitions. `state` is ok, missing, wrong (other function, other
 -- bell or journal), surplus, disabled (by hand, or not as `always` wants it) or stale (the function is to be made anew).
--- The journal in a trigger's condition makes it depend on that: a journal can't be dropped and leave the trigger behind.
+-- What the function uses stands in the trigger's condition and makes it depend on that: a journal or its bell can't be dropped and
+-- leave the trigger behind, which would fail.
 create function rowcast.triggers(s rowcast.sources)
 returns table (member regclass, trigger_name text, state text, statement text)
 language sql stable set search_path = pg_catalog, pg_temp as $$
     with source as (
         select s.key_columns is not null as has_journal, case when s.journal is not null then to_regprocedure(format('%s()', s.journal)) end as fn,
-               format('when (%L::regclass is not null and %L::regclass is not null) execute function %s()',
-                      s.journal, s.skip_sequence, s.journal) as action
+               format('when (%L::regclass is not null and %L::regclass is not null and %L::regclass is not null) execute function %s()',
+                      s.journal, s.skip_sequence, s.bell, s.journal) as action,
+               array[s.journal, s.skip_sequence, s.bell]::oid[] as uses
     ), member as (
         select m, m = s.relation as is_root from rowcast.members(s.relation) m
     ), wanted as (
@@ -26,23 +28,23 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
                       'execute function rowcast.own_xid()', m) as definition
         from member, source
         union all
-        select m, 'rowcast_bell_' || s.name, 'rowcast.ring()', array[s.bell], coalesce(m = s.journal, false) = has_journal and not s.never_ring,
+        select m, 'rowcast_bell_' || s.name, 'rowcast.ring()', array[s.bell], not has_journal and not s.never_ring,
                format('after insert on %s for each statement when (case '
                       'when has_sequence_privilege(%2$L::regclass, ''select'') then pg_sequence_last_value(%2$L::regclass) = 1 '
                       'else true end) execute function rowcast.ring(%3$L)', m, s.bell, s.name)
-        from (select m from member union all select s.journal where s.journal is not null) b, source
+        from member, source
         union all
         -- Without a journal only the table's own: emptying one partition is a deletion of old rows, and ids go on.
         select m, 'rowcast_truncate_' || s.name, 'rowcast.truncated()', '{}', is_root or has_journal,
                format('after truncate on %s for each statement execute function rowcast.truncated(%L)', m, s.name)
         from member, source
         union all
-        select m, '!rowcast_journal_' || s.name, fn, array[s.journal, s.skip_sequence], has_journal and not s.per_statement,
+        select m, '!rowcast_journal_' || s.name, fn, uses, has_journal and not s.per_statement,
                format('after update%s%s on %s for each row %s', case when 'insert' = any (s.changes) then ' or insert' end,
                       case when 'delete' = any (s.changes) then ' or delete' end, m, action)
         from member, source
         union all
-        select m, format('!rowcast_%s_%s', event, s.name), fn, array[s.journal, s.skip_sequence],
+        select m, format('!rowcast_%s_%s', event, s.name), fn, uses,
                has_journal and s.per_statement and (event = 'update' or event = any (s.changes)),
                format('after %s on %s referencing %s for each statement %s', event, m, tables, action)
         from member, source, (values ('insert', 'new table as new_rows'), ('update', 'old table as old_rows new table as new_rows'),
@@ -262,6 +264,7 @@ set lock_timeout = '20ms' set client_min_messages = warning as $$
 declare
     unused record;
 begin
+    delete from rowcast.truncations t where not exists (select from rowcast.sources s where s.name = t.source and s.journal is not null);
     for unused in
         select 'function' as kind, p.oid::regprocedure::text as name, 1 as nr from pg_proc p
         where p.pronamespace = 'rowcast'::regnamespace and p.prorettype = 'trigger'::regtype and p.proname ~ '^journal_'
@@ -272,7 +275,7 @@ begin
         where c.relnamespace = 'rowcast'::regnamespace
           and (c.relkind = 'S' and c.relname ~ '^(bell|skips)_' or c.relkind = 'r' and c.relname ~ '^journal_')
           and not exists (select from rowcast.sources s where c.oid in (s.bell, s.journal, s.skip_sequence))
-        order by nr -- a journal's trigger holds the bell
+        order by nr
     loop
         begin
             execute format('drop %s %s', unused.kind, unused.name);

@@ -39,7 +39,6 @@ struct Figures {
     seconds: Samples,
     ratio: Samples,
     processor_seconds: Samples,
-    processor_ratio: Samples,
     wal_bytes: Samples,
     memory_bytes: Samples,
     temporary_bytes: Samples,
@@ -70,9 +69,6 @@ pub async fn measure(server: &mut Server, args: &Args) -> anyhow::Result<Table> 
             figures.seconds.add(cost.seconds);
             figures.ratio.add(cost.seconds / plain.seconds);
             figures.processor_seconds.add(cost.processor_seconds);
-            figures
-                .processor_ratio
-                .add(cost.processor_seconds / plain.processor_seconds);
             figures.wal_bytes.add(cost.wal_bytes);
             figures.memory_bytes.add(cost.memory_bytes);
             figures.temporary_bytes.add(cost.temporary_bytes);
@@ -83,9 +79,10 @@ pub async fn measure(server: &mut Server, args: &Args) -> anyhow::Result<Table> 
 
 fn table(args: &Args, figures: &HashMap<(Step, &str), Figures>) -> Table {
     let note = format!(
-        "One session. Time of the statement with its commit, and processor time of the backend, as multiples of those without a \
-         trigger in the same round, median (least–greatest) of {} rounds; write-ahead log; private memory of the backend (RssAnon of /proc/PID/status every 5 ms, at its \
-         peak, beyond what it was before) and its temporary files at their largest, in MiB.",
+        "One session. `time`: of the statement with its commit, as a multiple of that without a trigger in the same round, median \
+         (least–greatest) of {} rounds. `CPU`: processor time of the backend in µs a row. `log`: write-ahead log in MiB. `memory`: what \
+         the backend alone has at its peak beyond what it had before (RssAnon of /proc/PID/status every 5 ms), in MiB, and \
+         `temporary files` at their largest.",
         args.bulk_rounds
     );
     let title = format!(
@@ -99,8 +96,8 @@ fn table(args: &Args, figures: &HashMap<(Step, &str), Figures>) -> Table {
             "",
             "",
             "time",
-            "CPU",
             "seconds",
+            "CPU",
             "log",
             "memory",
             "temporary files",
@@ -119,8 +116,11 @@ fn table(args: &Args, figures: &HashMap<(Step, &str), Figures>) -> Table {
             table.row([
                 words.to_owned(),
                 mode.name().to_owned(),
-                figures.ratio.with_spread(ratio),
+                format!("**{}**", figures.ratio.with_spread(ratio)),
                 figures.seconds.with_spread(|seconds| format!("{seconds:.1}")),
+                figures
+                    .processor_seconds
+                    .with_spread(|seconds| format!("{:.1}", seconds * 1e6 / f64::from(args.bulk_rows))),
                 mebibytes(figures.wal_bytes.median()),
                 mebibytes(figures.memory_bytes.greatest()),
                 mebibytes(figures.temporary_bytes.greatest()),

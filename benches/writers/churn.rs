@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_postgres::{Client, Row};
 
 use crate::args::Args;
+use crate::pgbench;
 use crate::relay::Follower;
 use crate::report::{Report, Table, mebibytes, whole};
 use crate::server::{Server, connect};
@@ -88,7 +89,13 @@ pub async fn measure(args: &Args) -> anyhow::Result<()> {
     let follower = Follower::start(&server, &relay_url, &["--prune-interval", &interval]).await?;
     let first = Sample::take(&database.client).await?;
     let day = tokio::join!(
-        server.pgbench(&database.name, "churn.pgbench", WRITERS, args.day_seconds),
+        pgbench::run(
+            &server,
+            &database.name,
+            "churn.pgbench",
+            WRITERS,
+            args.day_seconds
+        ),
         watch(&database.client, &database.url, hour),
     );
     let (run, hours) = (day.0?, day.1?);

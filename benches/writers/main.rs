@@ -8,6 +8,7 @@ mod args;
 mod bulk;
 mod churn;
 mod mode;
+mod pgbench;
 mod process;
 mod relay;
 mod report;

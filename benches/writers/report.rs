@@ -40,7 +40,7 @@ impl Samples {
         let least = self.0.iter().copied().fold(f64::INFINITY, f64::min);
         match self.0.len() {
             0 => "–".to_owned(),
-            1 => write(self.0[0]),
+            _ if least >= self.greatest() => write(least),
             _ => format!(
                 "{} ({}–{})",
                 write(self.median()),

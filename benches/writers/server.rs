@@ -1,13 +1,7 @@
 //! The throw-away PostgreSQL of a benchmark, and a new database for each run.
 
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
-
-use anyhow::{Context as _, bail};
 use rowcast::demo::postgres::{Options, Postgres};
 use tokio_postgres::{Client, NoTls};
-
-use crate::process::ended_children_seconds;
 
 /// The database with schema `rowcast` in it that every run's is a copy of.
 const TEMPLATE: &str = "migrated";
@@ -31,15 +25,6 @@ pub struct Database {
     pub name: String,
     pub url: String,
     pub client: Client,
-}
-
-/// What pgbench found.
-#[derive(Clone, Copy, Debug)]
-pub struct Run {
-    /// Transactions a second.
-    pub per_second: f64,
-    /// Processor time of its sessions' backends for one transaction. The relay's and its own are not in it.
-    pub processor_microseconds: f64,
 }
 
 impl Server {
@@ -117,67 +102,13 @@ impl Server {
             .sum()
     }
 
-    /// One run of pgbench over the Unix socket, with prepared statements.
-    ///
-    /// Errors: there is no pgbench, or one of its sessions failed.
-    pub async fn pgbench(
-        &self,
-        database: &str,
-        script: &str,
-        clients: u32,
-        seconds: u32,
-    ) -> anyhow::Result<Run> {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("benches/writers/sql")
-            .join(script);
-        let postmaster = self.postgres.pid().context("the server runs")?;
-        let processor_before = ended_children_seconds(postmaster)?;
-        let output = tokio::process::Command::new(self.pgbench_path()?)
-            .args(["-n", "-M", "prepared", "-U", "postgres"])
-            .arg("-h")
-            .arg(self.postgres.socket_dir())
-            .args(["-p", &self.postgres.port().to_string()])
-            .args(["-c", &clients.to_string(), "-j", &clients.min(2).to_string()])
-            .args(["-T", &seconds.to_string()])
-            .arg("-f")
-            .arg(script)
-            .arg(database)
-            .stdin(Stdio::null())
-            .process_group(self.postgres.process_group())
-            .kill_on_drop(true)
-            .output()
+    /// The process ids of pgbench's sessions.
+    pub async fn pgbench_backends(&self) -> anyhow::Result<Vec<i32>> {
+        let rows = self
+            .admin
+            .query(include_str!("sql/pgbench_backends.sql"), &[])
             .await?;
-        let said = String::from_utf8_lossy(&output.stdout);
-        if !output.status.success() {
-            bail!(
-                "pgbench failed: {}{said}",
-                String::from_utf8_lossy(&output.stderr)
-            );
-        }
-        let figure = |name: &str| -> Option<f64> {
-            let line = said.lines().rev().find_map(|line| line.strip_prefix(name))?;
-            line.split(['/', ' ']).next()?.parse().ok()
-        };
-        let (per_second, transactions) = figure("tps = ")
-            .zip(figure("number of transactions actually processed: "))
-            .with_context(|| format!("no figures in what pgbench said:\n{said}"))?;
-        let processor_seconds = ended_children_seconds(postmaster)? - processor_before;
-        Ok(Run {
-            per_second,
-            processor_microseconds: processor_seconds * 1e6 / transactions,
-        })
-    }
-
-    /// pgbench as it comes with this server. npm's packages bring none.
-    fn pgbench_path(&self) -> anyhow::Result<PathBuf> {
-        let path = self.postgres.bin_dir().join("pgbench");
-        if !path.is_file() {
-            bail!(
-                "no pgbench in {}: let ROWCAST_PG_BIN name a PostgreSQL that has one",
-                self.postgres.bin_dir().display()
-            );
-        }
-        Ok(path)
+        Ok(rows.iter().map(|row| row.get(0)).collect())
     }
 }
 

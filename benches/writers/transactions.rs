@@ -6,9 +6,10 @@ use anyhow::Context as _;
 
 use crate::args::Args;
 use crate::mode::{Mode, in_turn};
+use crate::pgbench::{self, Run};
 use crate::relay::Follower;
 use crate::report::{Samples, Table, ratio, whole};
-use crate::server::{Run, Server};
+use crate::server::Server;
 
 /// Rows of the table before random ones are updated; `update.pgbench` draws from as many.
 const ROWS_TO_UPDATE: i32 = 100_000;
@@ -19,6 +20,7 @@ struct Workload {
     note: &'static str,
     script: &'static str,
     modes: &'static [Mode],
+    clients: Vec<u32>,
     rows_before: i32,
 }
 
@@ -40,18 +42,25 @@ pub async fn inserts(server: &mut Server, args: &Args) -> anyhow::Result<Table> 
         note: "pgbench, prepared, over the Unix socket; a row of 100 bytes with a key and an index on (room, id).",
         script: "insert.pgbench",
         modes: &Mode::ALL,
+        clients: args.clients.clone(),
         rows_before: 0,
     };
     workload.measure(server, args).await
 }
 
-/// Updates of one random row each.
+/// Updates of one random row each, at the middle one of the numbers of sessions.
 pub async fn updates(server: &mut Server, args: &Args) -> anyhow::Result<Table> {
     let workload = Workload {
         title: "Transactions that update one random row of 100,000",
         note: "As above.",
         script: "update.pgbench",
         modes: &Mode::JOURNALS,
+        clients: args
+            .clients
+            .get(args.clients.len() / 2)
+            .copied()
+            .into_iter()
+            .collect(),
         rows_before: ROWS_TO_UPDATE,
     };
     workload.measure(server, args).await
@@ -62,7 +71,7 @@ impl Workload {
     async fn measure(&self, server: &mut Server, args: &Args) -> anyhow::Result<Table> {
         let mut figures: HashMap<(u32, &str), Figures> = HashMap::new();
         for round in 0..args.rounds {
-            for &clients in &args.clients {
+            for &clients in &self.clients {
                 let mut runs = Vec::new();
                 for mode in in_turn(self.modes, round) {
                     let (run, behind) = self.run(server, mode, clients, args.seconds).await?;
@@ -122,9 +131,7 @@ impl Workload {
             false => None,
         };
         server.checkpoint().await?;
-        let run = server
-            .pgbench(&database.name, self.script, clients, seconds)
-            .await?;
+        let run = pgbench::run(server, &database.name, self.script, clients, seconds).await?;
         let behind = match &mut follower {
             Some(follower) => Some(follower.catch_up(&database).await?.as_secs_f64() * 1e3),
             None => None,
@@ -143,7 +150,7 @@ impl Workload {
         );
         let head = ["clients", "", "rate", "transactions/s", "CPU", "µs", "behind"];
         let mut table = Table::new(self.title, &note, head);
-        for clients in &args.clients {
+        for clients in &self.clients {
             for mode in self.modes {
                 let Some(figures) = figures.get(&(*clients, mode.name())) else {
                     continue;

@@ -126,9 +126,9 @@ async fn what_a_truncate_closed_goes_however_young() {
     assert_eq!(left(&db).await, "101 101 100");
 }
 
-/// Numbers that were rolled back are nothing that somebody could have missed: a cursor that ends below them has not expired.
+/// A cursor that has seen every entry has not expired, whatever numbers were rolled back above them.
 #[tokio::test]
-async fn what_is_pruned_ends_with_an_entry() {
+async fn what_is_remembered_is_an_entrys_number() {
     let db = hundred("24h").await;
     run(&db, "delete from rowcast.journal_t where id between 10 and 90").await;
     assert_eq!(prune(&db, 1000).await, "9");

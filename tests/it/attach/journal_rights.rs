@@ -121,8 +121,6 @@ async fn what_is_disabled_or_lost_is_reported_and_mended_and_writes_go_on() {
         "alter table t1 disable trigger \"!rowcast_journal_t\"",
         "alter table t1 disable trigger rowcast_truncate_t",
         "drop trigger rowcast_truncate_t on t1",
-        "drop trigger rowcast_bell_t on rowcast.journal_t",
-        "alter table rowcast.journal_t disable trigger all",
         "create or replace function rowcast.journal_t() returns trigger language plpgsql as 'begin return null; end'",
     ] {
         let db = journal_of(parted, "'t', room => 'room'").await;

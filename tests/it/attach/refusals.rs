@@ -2,7 +2,7 @@
 
 use rowcast::pg::in_words;
 
-use super::{attach, attached, role};
+use super::{attach, attached, findings, role};
 use crate::support::{TestDatabase, connect, database, empty_database};
 
 /// Runs `setup`, then attach with `arguments`: it must be refused with this SQLSTATE and these words.
@@ -141,6 +141,8 @@ async fn a_table_fed_by_a_subscription() {
         &["fed by a subscription", "on the publisher"],
     )
     .await;
+    let journal = "'t', room => 'room', journal => true";
+    refused_in(&db, journal, "55000", &["fed by a subscription", "--always"]).await;
     let (owner, theirs) = owner_of(&db, "t").await;
     refused_in(
         &theirs,
@@ -149,6 +151,8 @@ async fn a_table_fed_by_a_subscription() {
         &["fed by a subscription"],
     )
     .await;
+    attached(&db, &format!("{journal}, always => true")).await;
+    assert_eq!(findings(&db).await, [""; 0]);
     db.batch_execute(&format!("alter subscription {slot} set (slot_name = none)"))
         .await
         .expect(&owner);

@@ -4,11 +4,12 @@ use std::path::Path;
 use std::process::Output;
 
 use rowcast::pg::migrate::{MigrateError, migrate, steps};
+use rowcast::pg::source::{check, list};
 use tokio::process::Command;
 use tokio::task::JoinSet;
 
 use super::{attached, bells, findings, listener, role, text, with_messages};
-use crate::support::{connect, empty_database, server, within};
+use crate::support::{TestDatabase, connect, empty_database, run, server, within};
 
 #[tokio::test]
 async fn six_concurrent_migrations_all_succeed_and_one_applies() {
@@ -126,6 +127,20 @@ const READ_ALL: &str = "do $$ declare r record; begin
         execute format('select from %s', r.name);
     end loop; end $$";
 
+/// A copy of the database, dumped by `pg_dump` with this URL; `None` if no `pg_dump` here takes the server.
+async fn restored(db: &TestDatabase, url: &str) -> Option<TestDatabase> {
+    let version = text(db, "show server_version_num").await;
+    if !can_dump(version.parse().expect("a number")).await {
+        return None;
+    }
+    let dump = tempfile::NamedTempFile::new().expect("a file");
+    let file = dump.path().to_str().expect("a path");
+    program("pg_dump", &["--file", file, url]).await;
+    let copy = empty_database().await;
+    program("psql", &["-q", "-v", "ON_ERROR_STOP=1", "-f", file, &copy.url]).await;
+    Some(copy)
+}
+
 #[tokio::test]
 async fn the_tables_owner_can_dump_and_what_is_restored_rings() {
     let db = with_messages().await;
@@ -136,16 +151,9 @@ async fn the_tables_owner_can_dump_and_what_is_restored_rings() {
     attached(&db, "'messages', room => 'room_id'").await;
     let theirs = connect(&url).await;
     theirs.batch_execute(READ_ALL).await.expect("read schema rowcast");
-    let version = text(&db, "show server_version_num").await;
-    if !can_dump(version.parse().expect("a number")).await {
+    let Some(copy) = restored(&db, &url).await else {
         return;
-    }
-    let dump = tempfile::NamedTempFile::new().expect("a file");
-    let file = dump.path().to_str().expect("a path");
-    program("pg_dump", &["--file", file, &url]).await;
-
-    let copy = empty_database().await;
-    program("psql", &["-q", "-v", "ON_ERROR_STOP=1", "-f", file, &copy.url]).await;
+    };
     assert_eq!(findings(&copy).await, [""; 0]);
     let (_client, mut heard) = listener(&copy).await;
     copy.batch_execute("insert into messages (room_id) values (1)")
@@ -153,4 +161,55 @@ async fn the_tables_owner_can_dump_and_what_is_restored_rings() {
         .expect("insert");
     assert_eq!(bells(&copy, &mut heard).await, ["messages"]);
     assert_eq!(migrate(&copy.url).await.expect("all is there"), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_journal_is_dumped_and_what_is_restored_is_journaled() {
+    let db = with_messages().await;
+    let (owner, url) = role(&db, "app").await;
+    run(
+        &db,
+        &format!("alter table messages owner to {owner}; create table t (id uuid primary key, room text)"),
+    )
+    .await;
+    attached(&db, "'messages', room => 'lower(body)', journal => true").await;
+    run(&db, &format!("alter table t owner to {owner}")).await;
+    attached(&db, "'t', room => 'room', journal => true").await;
+    run(&db, "insert into messages (room_id, body) values (1, 'A')").await;
+    let theirs = connect(&url).await;
+    theirs.batch_execute(READ_ALL).await.expect("read schema rowcast");
+    let Some(copy) = restored(&db, &url).await else {
+        return;
+    };
+    for source in list(&copy).await.expect("list the sources") {
+        let source = source.source.expect("it is not broken");
+        assert_eq!(check(&copy, &source).await.expect("check"), [""; 0]);
+    }
+    run(&copy, "insert into messages (room_id, body) values (1, 'B')").await;
+    let entries = "select string_agg(concat_ws(' ', id, op, room, key), ', ' order by id) from rowcast.journal_messages";
+    assert_eq!(text(&copy, entries).await, r#"1 i a {"id": 1}, 2 i b {"id": 2}"#);
+}
+
+#[tokio::test]
+async fn a_journal_is_for_those_who_may_read_its_table() {
+    let db = with_messages().await;
+    let (owner, url) = role(&db, "app").await;
+    run(
+        &db,
+        &format!(
+            "alter table messages owner to {owner}; create table secret (id uuid primary key, room text)"
+        ),
+    )
+    .await;
+    attached(&db, "'secret', room => 'room', journal => true").await;
+    attached(&db, "'messages', room => 'body', journal => true").await;
+    let theirs = connect(&url).await;
+    theirs
+        .batch_execute("select from rowcast.journal_messages")
+        .await
+        .expect("read one's own");
+    theirs
+        .batch_execute("select from rowcast.journal_secret")
+        .await
+        .expect_err("it is another's");
 }

@@ -1,0 +1,1 @@
+select pid from pg_stat_activity where application_name = 'pgbench'
