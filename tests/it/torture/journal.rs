@@ -46,8 +46,14 @@ const AT_MOST_LONGER: Duration = Duration::from_secs(40);
 /// Pruning must be quick to be met in a run.
 const ARGUMENTS: [&str; 3] = ["--prune-interval", "200ms", "--allow-firehose"];
 
-/// Whose backends on the subscription's side are terminated, too.
-const APPLY_WORKERS: &str = "logical replication%worker";
+/// The subscription's backends are terminated, too, and a relay falls behind what is pruned.
+const FAULTS: [Fault; 2] = [
+    Fault::Backends("logical replication%worker"),
+    Fault::Freeze {
+        relay: 0,
+        time: Duration::from_secs(2),
+    },
+];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_change_reaches_every_subscriber_once_and_pictures_end_like_the_tables() {
@@ -74,7 +80,7 @@ async fn every_change_reaches_every_subscriber_once_and_pictures_end_like_the_ta
     elsewhere.spawn(hold_a_transaction(stage.other_url(), end.clone()));
 
     stage
-        .torment(Fault::schedule(&mut run.rng, run.time, &[APPLY_WORKERS]))
+        .torment(Fault::schedule(&mut run.rng, run.time, &FAULTS))
         .await;
     let client = connect(&stage.url()).await;
     // On a busy machine it takes longer until a run is worth anything.

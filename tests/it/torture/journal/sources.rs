@@ -33,7 +33,7 @@ pub const DOCUMENTS: Table = Table {
     key: &[("id", "uuid")],
     room: "room_id",
     sent: "",
-    keep: Some("6 seconds"),
+    keep: Some("8 seconds"),
     may_expire: false,
 };
 
