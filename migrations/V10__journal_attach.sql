@@ -60,6 +60,10 @@ begin
         end if;
         return;
     end if;
+    if 'insert' <> all (s.changes) and (select relkind = 'p' from pg_class where oid = s.relation) then
+        perform rowcast.refuse('feature_not_supported', format('%s is partitioned, and a row that moves to another partition is '
+                'deleted and inserted to its triggers', s.relation), 'Ask for inserts, too: --changes insert,update,delete.');
+    end if;
     problem := case when not s.per_statement then null
         when s.always then 'always: what is replicated fires row triggers only'
         when s.room_expression is not null then format('the room %s: an expression that fails on one value would fail the statement', s.room_expression)
@@ -180,7 +184,7 @@ $$;
 -- Writes the registry's row and makes bell, journal and triggers under the table's lock; returns what it changed, in words. That
 -- lock is the proof that no insert is in flight, so every id up to the sequence's last value is closed: start_id. Where a trigger
 -- must go, it is the lock that dropping one takes: to ask for more while writers wait would make them wait for readers. After the
--- table comes the registry's row, as in a TRUNCATE and in pruning, and then the journal.
+-- table comes the registry's row, as in a TRUNCATE and in pruning, and only then a journal that goes.
 create function rowcast.attach_locked(s rowcast.sources) returns text[]
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
@@ -193,6 +197,13 @@ begin
     perform rowcast.lock_registry(deadline);
     perform rowcast.source_name_of(s.relation, s.name);
     select * into old from rowcast.sources o where o.name = s.name;
+    -- Another attach may have come first; what it made is used.
+    s.bell := old.bell;
+    if s.key_columns is not null then
+        s.journal := old.journal;
+        s.id_sequence := old.id_sequence;
+        s.skip_sequence := old.skip_sequence;
+    end if;
     anew := rowcast.begins_anew(old, s);
     if exists (select from rowcast.triggers(s) t where t.state in ('wrong', 'surplus')) or anew and old.journal is not null then
         perform rowcast.refuse_drop(m) from rowcast.members(s.relation) m;
@@ -201,7 +212,6 @@ begin
     perform rowcast.drop_unused();
     perform rowcast.lock_table(s.relation, mode, deadline);
     perform rowcast.wait_until(deadline);
-    perform from rowcast.sources o where o.name = s.name for update;
     s.bell := rowcast.make_bell(s.name);
     if anew then
         s := rowcast.replace_source(old, s);
@@ -242,17 +252,17 @@ begin
     end if;
     s.epoch := 1 + floor(random() * (2::float8 ^ 47 - 1))::bigint;
     insert into rowcast.sources (name, relation, id_column, room_column, columns, id_sequence, sequence_filenode, bell, never_ring, epoch,
-        start_id, changes, journal, key_columns, key_types, room_type, room_expression, keep_for, keep_rows, always, per_statement, skip_sequence)
+        start_id, changes, journal, key_columns, key_types, room_type, room_expression, keep_for, keep_rows, always, per_statement, skip_sequence, truncations)
     values (s.name, s.relation, s.id_column, s.room_column, s.columns, s.id_sequence, s.sequence_filenode, s.bell, s.never_ring, s.epoch,
         s.start_id, s.changes, s.journal, s.key_columns, s.key_types, s.room_type, s.room_expression, s.keep_for, s.keep_rows, s.always,
-        s.per_statement, s.skip_sequence)
+        s.per_statement, s.skip_sequence, (select count(*) from rowcast.truncations t where t.source = s.name))
     on conflict (name) do update set relation = excluded.relation, id_column = excluded.id_column, room_column = excluded.room_column,
         columns = excluded.columns, id_sequence = excluded.id_sequence, sequence_filenode = excluded.sequence_filenode,
         bell = excluded.bell, never_ring = excluded.never_ring, epoch = excluded.epoch, start_id = excluded.start_id,
         changes = excluded.changes, journal = excluded.journal, key_columns = excluded.key_columns, key_types = excluded.key_types,
         room_type = excluded.room_type, room_expression = excluded.room_expression, keep_for = excluded.keep_for,
         keep_rows = excluded.keep_rows, always = excluded.always, per_statement = excluded.per_statement,
-        skip_sequence = excluded.skip_sequence, skips = 0, pruned_to = 0, revision = sources.revision + 1,
+        skip_sequence = excluded.skip_sequence, skips = 0, truncations = excluded.truncations, pruned_to = 0, revision = sources.revision + 1,
         attached_at = excluded.attached_at;
     delete from rowcast.positions where positions.source = s.name;
     return s;

@@ -119,7 +119,7 @@ begin
     end if;
     perform rowcast.refuse_drop(t) from unnest(tables) t;
     perform rowcast.lock_registry(deadline);
-    foreach tbl in array array['rowcast.sources', 'rowcast.positions']::regclass[] || tables || journals loop
+    foreach tbl in array array['rowcast.sources', 'rowcast.positions', 'rowcast.truncations']::regclass[] || tables || journals loop
         perform rowcast.lock_table(tbl, 'access exclusive', deadline);
     end loop;
     perform rowcast.drop_triggers(t, null) from unnest(tables) t;

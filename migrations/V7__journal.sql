@@ -19,6 +19,22 @@ alter table rowcast.sources
     add column skips bigint not null default 0,              -- its value when the epoch began
     add column revision bigint not null default 0;           -- raised by every attach that changes what tails read
 
+-- A name that is detached and attached again must not come back to a revision that somebody still holds.
+alter table rowcast.sources alter column revision set default floor(random() * (2::float8 ^ 47))::bigint;
+
+-- One row for each TRUNCATE of a partition of a table with a journal; `truncations` of the source is how many its epoch knows.
+create table rowcast.truncations (
+    source text not null,
+    at     timestamptz not null default clock_timestamp()
+);
+create index on rowcast.truncations (source);
+alter table rowcast.truncations replica identity full;
+alter table rowcast.sources add column truncations bigint not null default 0;
+
+-- No more than names: whoever follows or attaches counts them.
+grant select on rowcast.truncations to public;
+
+comment on table rowcast.truncations is 'TRUNCATEs of partitions, whose rows vanish without an entry in the journal.';
 comment on column rowcast.sources.revision is 'A tail that holds statements of another revision throws its read away.';
 
 -- A room as attach understood it: a column, or an expression over one column; the column's type.

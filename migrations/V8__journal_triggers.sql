@@ -14,26 +14,33 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
         else format('case when (%1$s) is not null then pg_catalog.format(''%%s'', (%1$s)) end', expression) end
 $$;
 
+-- A name in quotes whether SQL needs them or not: PL/pgSQL reserves words of its own (begin, loop, strict), and after `new.` takes one
+-- without quotes for no field.
+create function rowcast.quoted(name text) returns text
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select '"' || replace(name, '"', '""') || '"'
+$$;
+
 -- How the function reads one image of a row (`image` is new, old, or an alias of a transition table): whether the columns are
 -- of the registered types, the key, the room, the columns of which a change is an update, and those of which any change
 -- matters (null: the whole row).
 create function rowcast.image_code(s rowcast.sources, image text, out fits text, out key text, out room text, out sent text, out touched text)
 language sql stable set search_path = pg_catalog, pg_temp as $$
     with key_column as (
-        select * from unnest(s.key_columns, s.key_types) with ordinality k (name, type, nr)
+        select *, image || '.' || rowcast.quoted(name) as field from unnest(s.key_columns, s.key_types) with ordinality k (name, type, nr)
     ), typed as (
-        select name, type, nr from key_column union all select s.room_column, s.room_type, 0
+        select field, type, nr from key_column union all select image || '.' || rowcast.quoted(s.room_column), s.room_type, 0
     )
-    select (select string_agg(format('pg_catalog.pg_typeof(%s.%I) operator(pg_catalog.=) %L::pg_catalog.regtype', image, name,
+    select (select string_agg(format('pg_catalog.pg_typeof(%s) operator(pg_catalog.=) %L::pg_catalog.regtype', field,
                                      rowcast.type_name(type)), ' and ' order by nr) from typed),
         (select format('pg_catalog.jsonb_build_object(%s)', string_agg(format('%L, %s', name,
-                    case when rowcast.base_type(type)::oid < 16384 then format('%s.%I', image, name)
-                         else rowcast.text_of(format('%s.%I', image, name), type) end), ', ' order by nr)) from key_column),
-        case when s.room_expression is null then rowcast.text_of(format('%s.%I', image, s.room_column), s.room_type)
-             else format('(select (%s)::pg_catalog.text from (select %s.%I) rowcast_row (%3$I))', s.room_expression, image, s.room_column) end,
-        (select 'row(' || string_agg(format('%s.%I', image, name), ', ' order by nr) || ')::pg_catalog.record'
+                    case when rowcast.base_type(type)::oid < 16384 then field else rowcast.text_of(field, type) end), ', ' order by nr)) from key_column),
+        case when s.room_expression is null then rowcast.text_of(image || '.' || rowcast.quoted(s.room_column), s.room_type)
+             else format('(select (%s)::pg_catalog.text from (select %s.%s) rowcast_row (%3$s))', s.room_expression, image,
+                         rowcast.quoted(s.room_column)) end,
+        (select 'row(' || string_agg(image || '.' || rowcast.quoted(name), ', ' order by nr) || ')::pg_catalog.record'
          from unnest(s.columns) with ordinality c (name, nr)),
-        (select 'row(' || string_agg(format('%s.%I', image, name), ', ') || ')::pg_catalog.record'
+        (select 'row(' || string_agg(image || '.' || rowcast.quoted(name), ', ') || ')::pg_catalog.record'
          from (select unnest(s.key_columns || s.room_column || case when 'update' = any (s.changes) then s.columns end) as name) c
          where s.columns is not null or 'update' <> all (s.changes))
 $$;
@@ -53,7 +60,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
                 %1$s_key := %3$s;
                 begin
                     %1$s_room := %4$s;
-                exception when others then
+                exception when others or assert_failure then
                     if pg_catalog.left(sqlstate, 2) operator(pg_catalog.=) '42' then
                         raise;
                     end if;
@@ -66,15 +73,39 @@ $$;
 
 -- The last lines of either body: what the bell's trigger does for a source without a journal (V2), once something was written.
 -- A statement trigger on the journal would do it, too, but setting one up costs half as much again as a row's entry, and each
--- row's entry is a statement.
+-- row's entry is a statement. It rings once in a transaction: that it did stands in a setting, which ends with the transaction or
+-- savepoint, as the notification does. Who presets it silences his own bells, which costs followers a second.
 create function rowcast.bell_ringing(s rowcast.sources) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select case when s.never_ring then '' else format($code$
-    if (case when pg_catalog.has_sequence_privilege(%1$L::pg_catalog.regclass, 'select')
-             then pg_catalog.pg_sequence_last_value(%1$L::pg_catalog.regclass) operator(pg_catalog.=) 1 else true end)
+    if coalesce(pg_catalog.current_setting('rowcast.rung', true), '') operator(pg_catalog.<>) %2$L
+       and (case when pg_catalog.has_sequence_privilege(%1$L::pg_catalog.regclass, 'select')
+                 then pg_catalog.pg_sequence_last_value(%1$L::pg_catalog.regclass) operator(pg_catalog.=) 1 else true end)
        and pg_catalog.pg_notification_queue_usage() operator(pg_catalog.<) 0.5::pg_catalog.float8 then
         perform pg_catalog.pg_notify('rowcast', %2$L);
+        perform pg_catalog.set_config('rowcast.rung', %2$L, true);
     end if;$code$, s.bell, s.name) end
+$$;
+
+-- Lines of the row function that compare an update's two images: `same` if nothing changed that matters, `changed` if something
+-- did that is sent. One by one, the columns' types stand in the session's plan, and the comparison fails there once one of them is
+-- retyped: that is no reason to skip the change.
+create function rowcast.row_comparing(s rowcast.sources) returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select format(case when o.touched is null then $code$
+            same := old operator(pg_catalog.*=) new;$code$ else $code$
+            begin
+                same := %1$s operator(pg_catalog.*=) %2$s;
+                if not same then
+                    changed := %3$s;
+                end if;
+            exception when others or assert_failure then
+                same := false;
+                changed := true;
+            end;$code$ end, o.touched, n.touched,
+        case when 'update' <> all (s.changes) then 'false' when n.sent is null then 'true'
+             else format('not %s operator(pg_catalog.*=) %s', o.sent, n.sent) end)
+    from rowcast.image_code(s, 'new') n, rowcast.image_code(s, 'old') o
 $$;
 
 -- The body of the function for a row trigger. An update that leaves key and room alone is an entry of its own; one that
@@ -93,24 +124,20 @@ declare
     fits pg_catalog.bool := true;
 begin
     begin
-        if tg_op operator(pg_catalog.=) 'UPDATE' then
-            same := %1$s;
-            if not same then
-                changed := %2$s;
-            end if;
+        if tg_op operator(pg_catalog.=) 'UPDATE' then%1$s
         end if;
-        if not same and tg_op operator(pg_catalog.<>) 'DELETE' then%3$s
+        if not same and tg_op operator(pg_catalog.<>) 'DELETE' then%2$s
         end if;
-        if not same and tg_op operator(pg_catalog.<>) 'INSERT' then%4$s
+        if not same and tg_op operator(pg_catalog.<>) 'INSERT' then%3$s
         end if;
-    exception when others then
+    exception when others or assert_failure then
         same := false;
         fits := false;
     end;
     if same then
         return null;
     elsif not fits then
-        perform pg_catalog.nextval(%5$L);
+        perform pg_catalog.nextval(%4$L);
         return null;
     end if;
     if pg_catalog.octet_length(new_room) operator(pg_catalog.>) 1024 then
@@ -119,30 +146,30 @@ begin
     if pg_catalog.octet_length(old_room) operator(pg_catalog.>) 1024 then
         old_room := null;
     end if;
+    if old_room is null and new_room is null then
+        return null;
+    end if;
     if tg_op operator(pg_catalog.=) 'UPDATE' and old_key operator(pg_catalog.=) new_key
-       and (old_room is null and new_room is null or coalesce(old_room operator(pg_catalog.=) new_room, false)) then
-        if not changed or new_room is null then
+       and coalesce(old_room operator(pg_catalog.=) new_room, false) then
+        if not changed then
             return null;
         end if;
-        insert into %6$s (op, room, key) values ('u', new_room, new_key);
+        insert into %5$s (op, room, key) values ('u', new_room, new_key);
     else
-        if %7$s and old_room is not null then
-            insert into %6$s (op, room, key) values ('d', old_room, old_key);
+        if %6$s and old_room is not null then
+            insert into %5$s (op, room, key) values ('d', old_room, old_key);
         end if;
-        if %8$s and new_room is not null then
-            insert into %6$s (op, room, key) values ('i', new_room, new_key);
+        if %7$s and new_room is not null then
+            insert into %5$s (op, room, key) values ('i', new_room, new_key);
         end if;
-    end if;%9$s
+    end if;%8$s
     return null;
 end
 $code$,
-        coalesce(o.touched, 'old') || ' operator(pg_catalog.*=) ' || coalesce(n.touched, 'new'),
-        case when 'update' <> all (s.changes) then 'false' when n.sent is null then 'true'
-             else format('not %s operator(pg_catalog.*=) %s', o.sent, n.sent) end,
+        rowcast.row_comparing(s),
         rowcast.row_reading(s, 'new'), rowcast.row_reading(s, 'old'),
         s.skip_sequence, s.journal, ('delete' = any (s.changes))::text, ('insert' = any (s.changes))::text,
         rowcast.bell_ringing(s))
-    from rowcast.image_code(s, 'new') n, rowcast.image_code(s, 'old') o
 $$;
 
 -- The body of the function for triggers with transition tables: the columns are tried on one row, then all rows are written by
@@ -162,11 +189,12 @@ begin
             fits := (select %4$s from new_rows n limit 1);
             perform %5$s, %6$s, %8$s from new_rows n limit 0;
         end if;
-    exception when others then
+    exception when others or assert_failure then
         fits := false;
     end;
     if not fits then
         perform pg_catalog.nextval(%9$L);
+        return null;
     elsif tg_op operator(pg_catalog.=) 'INSERT' then
         insert into %10$s (op, room, key)
         select 'i', e.room, e.key from (select %6$s, %5$s from new_rows n) e (room, key)
@@ -195,6 +223,9 @@ begin
             ('i'::pg_catalog."char", met.new_room, met.new_key, %12$s and not met.stays),
             ('u'::pg_catalog."char", met.new_room, met.new_key, %13$s and met.stays and not met.same)) e (op, room, key, wanted)
         where e.wanted and e.room is not null;
+    end if;
+    if not found then
+        return null;
     end if;%14$s
     return null;
 end
@@ -275,22 +306,32 @@ begin
 end
 $$;
 
--- TRUNCATE, as in V2; with a journal also that of a partition, whose rows vanish without a deletion's entry.
+-- TRUNCATE, as in V2. With a journal that of a partition counts, too: its rows vanish without an entry. But others may be writing
+-- the other partitions, so nothing says which numbers are closed, and the registry's row is not to be locked for as long as the
+-- transaction takes: it is noted in a row of its own, and the tail that finds it begins anew.
 create or replace function rowcast.truncated() returns trigger language plpgsql security definer set search_path = '' as $$
 declare
-    silent boolean;
+    s rowcast.sources;
 begin
-    update rowcast.sources s
-    set epoch = s.epoch + 1,
-        start_id = case when has_sequence_privilege(s.id_sequence, 'select, usage')
-                        then coalesce(pg_sequence_last_value(s.id_sequence), 0) else 0 end,
-        sequence_filenode = coalesce(pg_relation_filenode(s.id_sequence), 0),
-        skips = case when has_sequence_privilege(s.skip_sequence, 'select, usage')
-                     then coalesce(pg_sequence_last_value(s.skip_sequence), 0) else s.skips end
-    where s.name = tg_argv[0]
-      and (s.relation = tg_relid or s.journal is not null and tg_relid in (select rowcast.members(s.relation)))
-    returning s.never_ring into silent;
-    if not silent and pg_notification_queue_usage() < 0.5 then
+    update rowcast.sources o
+    set epoch = o.epoch + 1,
+        start_id = case when has_sequence_privilege(o.id_sequence, 'select, usage')
+                        then coalesce(pg_sequence_last_value(o.id_sequence), 0) else 0 end,
+        sequence_filenode = coalesce(pg_relation_filenode(o.id_sequence), 0),
+        skips = case when has_sequence_privilege(o.skip_sequence, 'select, usage')
+                     then coalesce(pg_sequence_last_value(o.skip_sequence), 0) else o.skips end
+    where o.name = tg_argv[0] and o.relation = tg_relid
+    returning * into s;
+    if s.name is null then
+        insert into rowcast.truncations (source)
+        select o.name from rowcast.sources o
+        where o.name = tg_argv[0] and o.journal is not null
+          and o.relation in (select relid from pg_partition_ancestors(tg_relid) relid)
+          and o.xmin <> pg_current_xact_id()::xid -- the whole table was truncated, too
+        returning source into s.name;
+        select * into s from rowcast.sources o where o.name = s.name;
+    end if;
+    if not s.never_ring and pg_notification_queue_usage() < 0.5 then
         perform pg_notify('rowcast', tg_argv[0]);
     end if;
     return null;

@@ -264,6 +264,7 @@ set lock_timeout = '20ms' set client_min_messages = warning as $$
 declare
     unused record;
 begin
+    delete from rowcast.truncations t where not exists (select from rowcast.sources s where s.name = t.source and s.journal is not null);
     for unused in
         select 'function' as kind, p.oid::regprocedure::text as name, 1 as nr from pg_proc p
         where p.pronamespace = 'rowcast'::regnamespace and p.prorettype = 'trigger'::regtype and p.proname ~ '^journal_'

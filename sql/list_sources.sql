@@ -46,7 +46,9 @@ with found as (
 select f.name, f.ordinal, f.epoch, f.revision, f.start_id, f.sequence_filenode, f.never_ring, f.table_oid as relation_oid,
     pg_catalog.quote_ident(f.nspname) || '.' || pg_catalog.quote_ident(f.relname) as relation,
     pg_catalog.quote_ident(f.id_column) as id_column,
-    pg_catalog.quote_ident(f.room_column) as room_column, f.room_expression, f.room_now as room_type, f.room_typmod, coalesce(f.room_strict, true) as room_strict,
+    pg_catalog.quote_ident(f.room_column) as room_column, f.room_expression,
+    case when f.room_expression is null then rowcast.text_of(pg_catalog.quote_ident(f.room_column), f.room_type)
+         else pg_catalog.format('(%s)::pg_catalog.text', f.room_expression) end as room_text, f.room_now as room_type, f.room_typmod, coalesce(f.room_strict, true) as room_strict,
     s.names as columns, case when f.columns is not null then s.quoted end as payload_columns,
     f.id_sequence::oid as id_sequence_oid, f.bell::oid as bell_oid,
     f.changes, f.journal_oid, 'rowcast.' || pg_catalog.quote_ident(f.journal_name) as journal,

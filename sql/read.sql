@@ -20,6 +20,8 @@ with header as materialized (
            pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())::text::bigint as snapshot_xmin,
            coalesce(pg_catalog.pg_sequence_last_value(s.bell), 0) as flag,
            pg_catalog.pg_is_in_recovery() as in_recovery,
+           s.journal is not null
+               and (select count(*) from rowcast.truncations t where t.source = s.name) <> s.truncations as truncated,
            coalesce(pg_catalog.pg_sequence_last_value(s.skip_sequence), 0) - s.skips as skipped,
            case when coalesce(pg_catalog.pg_sequence_last_value(s.skip_sequence), 0) <> s.skips
                 then rowcast.columns_as_registered(s) end as columns_fit

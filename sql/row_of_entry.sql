@@ -5,6 +5,6 @@
     select rowcast_row as r
       from {table} rowcast_row
      where {key_equality}
-       and ({table_room})::text collate pg_catalog."C" = (picked.r).room
+       and ({table_room}) collate pg_catalog."C" = (picked.r).room
   ) chosen
   where (picked.r).op <> 'd')

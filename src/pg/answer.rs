@@ -2,6 +2,7 @@
 
 use tokio_postgres::Row as SqlRow;
 
+use crate::cursor::OpenSet;
 use crate::event::{Op, Row, RowBody};
 use crate::room::Room;
 
@@ -17,6 +18,8 @@ pub struct Header {
     pub start_id: i64,
     /// Of a journal: entries up to here may have been pruned. 0 for a table.
     pub kept_above: i64,
+    /// Of a journal: a partition of its table was truncated in this epoch.
+    pub truncated: bool,
     /// Of a journal: its trigger had to skip changes, because a column was missing or of another type.
     pub skipped: Option<Skipped>,
     pub never_ring: bool,
@@ -74,6 +77,15 @@ pub struct Newest {
 }
 
 impl Header {
+    /// What is open to a tail that has seen nothing of this epoch. Where `start_id` is −1, nobody knows what is closed; but what
+    /// a journal may have pruned can't be read.
+    pub fn open_at_start(&self) -> OpenSet {
+        OpenSet::above(match self.kept_above {
+            0 => self.start_id,
+            kept_above => self.start_id.max(kept_above),
+        })
+    }
+
     pub(super) fn from_sql(row: &SqlRow, revision: i64) -> Result<Self, PgError> {
         let registered: u32 = row.try_get("registered_filenode")?;
         let current: u32 = row.try_get("sequence_filenode")?;
@@ -84,6 +96,7 @@ impl Header {
             revision_is_same: row.try_get::<_, i64>("revision")? == revision,
             start_id: row.try_get("start_id")?,
             kept_above: row.try_get("kept_above")?,
+            truncated: row.try_get("truncated")?,
             skipped: match row.try_get("columns_fit")? {
                 Some(columns_fit) => Some(Skipped {
                     count: row.try_get("skipped")?,

@@ -31,7 +31,7 @@ const ANSWER_WITHIN: Duration = Duration::from_millis(STATEMENT_TIMEOUT_MS + 5_0
 ///
 /// The reads are short walks along an index, whatever the planner knows (or does not know yet) of the table: it must not
 /// answer a small or fresh table with a scan that it keeps once the table has grown, nor compile.
-pub(super) fn pinned_settings() -> [(&'static str, String); 12] {
+pub(super) fn pinned_settings() -> [(&'static str, String); 16] {
     [
         ("default_transaction_isolation", "read committed".to_owned()),
         ("default_transaction_read_only", "off".to_owned()),
@@ -42,6 +42,11 @@ pub(super) fn pinned_settings() -> [(&'static str, String); 12] {
         ("lock_timeout", format!("{LOCK_TIMEOUT_MS}ms")),
         ("statement_timeout", format!("{STATEMENT_TIMEOUT_MS}ms")),
         ("TimeZone", "UTC".to_owned()),
+        // A room's text must be the one that a journal's trigger has noted.
+        ("DateStyle", "ISO, YMD".to_owned()),
+        ("IntervalStyle", "postgres".to_owned()),
+        ("extra_float_digits", "1".to_owned()),
+        ("bytea_output", "hex".to_owned()),
         ("enable_seqscan", "off".to_owned()),
         ("enable_bitmapscan", "off".to_owned()),
         ("jit", "off".to_owned()),

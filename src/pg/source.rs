@@ -57,6 +57,8 @@ pub struct Journal {
     pub relation_oid: u32,
     /// The columns that name a row.
     pub key: Vec<KeyColumn>,
+    /// The room of a row of the table as its trigger notes it: SQL text over bare column names.
+    pub room_text: String,
     /// How long entries are kept, in words: `7 days`, `100000 rows`.
     pub keep: String,
     /// Replicated changes are noted, too.
@@ -200,6 +202,7 @@ fn journal(row: &Row) -> Result<Option<Journal>, tokio_postgres::Error> {
     Ok(Some(Journal {
         relation: row.try_get("journal")?,
         relation_oid,
+        room_text: row.try_get("room_text")?,
         key: key
             .map(|((name, sql_type), equals)| KeyColumn {
                 name,

@@ -16,6 +16,8 @@ pub(super) struct Statements {
     /// The newest rows of a table whose journal is followed, where its key gives them an order.
     pub newest: Option<Scoped>,
     pub ceiling: String,
+    /// Of a journal: deletes what stands above its sequence.
+    pub forget_entries: Option<String>,
 }
 
 /// One statement over some rooms, and the same over all of them.
@@ -74,10 +76,15 @@ impl Statements {
             }),
             nth_newest: Scoped::new(|candidates| followed.nth_newest(candidates)),
             newest: newest.map(|(journal, key)| {
-                let table = View::of_unjournaled(source, key);
+                let table = View::of_unjournaled(source, journal, key);
                 Scoped::new(|candidates| table.newest(candidates, journal))
             }),
             ceiling: followed.fill(include_str!("../../sql/ceiling.sql"), UPWARDS),
+            forget_entries: source.journal.as_ref().map(|journal| {
+                fill_template(include_str!("../../sql/forget_entries.sql"), |name| {
+                    (name == "journal").then_some(&*journal.relation)
+                })
+            }),
         }
     }
 }
@@ -112,7 +119,6 @@ impl<'a> View<'a> {
             .collect();
         let (definition, equality) = (definition.join(", "), equality.join(" and "));
         let row_json = row_json(source, "chosen.r");
-        let room = table_room(source);
         let payload = fill_template(
             body(include_str!("../../sql/row_of_entry.sql")),
             |name| match name {
@@ -120,7 +126,7 @@ impl<'a> View<'a> {
                 "key_definition" => Some(&definition),
                 "key_equality" => Some(&equality),
                 "table" => Some(&source.relation),
-                "table_room" => Some(room),
+                "table_room" => Some(&journal.room_text),
                 _ => None,
             },
         );
@@ -137,9 +143,9 @@ impl<'a> View<'a> {
     }
 
     /// The table of a journal, its rows in the order of their key; those whose insertion was not seen are left out.
-    fn of_unjournaled(source: &'a Source, key: &'a str) -> Self {
+    fn of_unjournaled(source: &'a Source, journal: &Journal, key: &'a str) -> Self {
         let room = match source.room_type {
-            RoomType::Rendered => format!("(({})::text collate pg_catalog.\"C\")", table_room(source)),
+            RoomType::Rendered => format!("(({}) collate pg_catalog.\"C\")", journal.room_text),
             _ => format!("rowcast_row.{}", source.room_column),
         };
         let unless = fill_template(
@@ -210,11 +216,6 @@ fn with_contents(template: &str, contents: &str) -> String {
     fill_template(template, |name| (name == "contents").then_some(contents))
 }
 
-/// The room of a row of the table, over its bare column names.
-fn table_room(source: &Source) -> &str {
-    source.room_expression.as_deref().unwrap_or(&source.room_column)
-}
-
 /// The columns that are sent of `row`, as JSON.
 fn row_json(source: &Source, row: &str) -> String {
     match &source.payload_columns {
@@ -283,6 +284,7 @@ mod tests {
                 sql_type: "pg_catalog.int8".into(),
                 equals: "operator(pg_catalog.=)".into(),
             }],
+            room_text: "(lower(room))::pg_catalog.text".into(),
             keep: "7 days".into(),
             always: false,
             per_statement: false,
@@ -294,7 +296,7 @@ mod tests {
         let made = Statements::new(source);
         let scoped = [Some(made.replay), Some(made.nth_newest), made.newest];
         let scoped = scoped.into_iter().flatten().flat_map(|one| [one.rooms, one.all]);
-        let all = scoped.chain([made.read, made.ceiling]);
+        let all = scoped.chain([made.read, made.ceiling]).chain(made.forget_entries);
         all.map(|sql| {
             ["{id}\"", "{candidates}\"", "{unless}\""]
                 .iter()
@@ -309,7 +311,7 @@ mod tests {
         let journaled = all(&source(Some(journal()), Some("lower(room)")));
         assert_eq!(
             (direct.len(), journaled.len()),
-            (6, 8),
+            (6, 9),
             "a direct source lists nothing"
         );
         for sql in direct.iter().chain(&journaled) {

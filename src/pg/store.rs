@@ -30,6 +30,7 @@ pub struct Store {
     source_name: String,
     revision: i64,
     followed_oid: u32,
+    id_sequence_oid: u32,
     has_journal: bool,
     statements: Statements,
     limits: ReadLimits,
@@ -54,6 +55,7 @@ impl Store {
             source_name: source.name.clone(),
             revision: source.revision,
             followed_oid: source.followed_oid(),
+            id_sequence_oid: source.id_sequence_oid,
             has_journal: source.journal.is_some(),
             statements: Statements::new(source),
             limits,
@@ -225,8 +227,13 @@ impl Store {
         found.first().map_or(Ok(0), |row| Ok(row.try_get("deleted")?))
     }
 
-    /// Ends `epoch` because the id sequence began anew. No effect if someone else did.
+    /// Ends `epoch` because the id sequence began anew, or a journal has a hole. No effect if someone else did.
     pub async fn raise_epoch(&self, session: &Session, epoch: i64) -> Result<(), PgError> {
+        if let Some(forget) = &self.statements.forget_entries {
+            session
+                .read(forget, &[(&self.id_sequence_oid, Type::OID)])
+                .await?;
+        }
         let statement = include_str!("../../sql/raise_epoch.sql");
         session
             .read(

@@ -159,7 +159,8 @@ impl Reader {
             tracing::warn!(
                 source = self.store.source_name(),
                 skipped = header.skipped.is_some(),
-                "the id sequence began anew, or a journal skipped changes: cursors are reset"
+                truncated = header.truncated,
+                "the id sequence began anew, a journal skipped changes, or a partition was truncated: cursors are reset"
             );
             self.store.raise_epoch(session, place.epoch).await?;
             return Ok(Outcome {
@@ -215,7 +216,7 @@ impl Reader {
                 self.store.raise_epoch(session, header.epoch).await?;
                 continue;
             }
-            let open = saved.map_or_else(|| OpenSet::above(header.start_id), |saved| saved.open);
+            let open = saved.map_or_else(|| header.open_at_start(), |saved| saved.open);
             let place = self.catch_up(session, header, open).await?;
             self.hub.restart(place.epoch, place.seen.open());
             return Ok(place);
@@ -225,7 +226,7 @@ impl Reader {
     /// The epoch changed under way. After a TRUNCATE every row is new; after a sequence that began anew nobody knows
     /// which are, and those that are visible count as seen.
     async fn enter_epoch(&mut self, session: &Session, header: Header) -> Result<Place, ReadError> {
-        let open = OpenSet::above(header.start_id);
+        let open = header.open_at_start();
         let place = if header.start_id < 0 {
             self.catch_up(session, header, open).await?
         } else {
@@ -264,7 +265,7 @@ impl Reader {
                 }
             };
             if read.header.epoch != place.epoch {
-                place = Place::new(read.header.epoch, &OpenSet::above(read.header.start_id));
+                place = Place::new(read.header.epoch, &read.header.open_at_start());
                 continue;
             }
             let ids: Vec<i64> = read.rows.iter().map(|row| row.id).collect();
@@ -341,9 +342,12 @@ impl Reader {
 }
 
 /// The sequence is another one than the epoch's, or stands lower than it once did: ids are used again. Or a journal has
-/// a hole.
+/// a hole, or a partition was truncated.
 fn began_anew(header: &Header, highest_drawn: i64) -> bool {
-    !header.sequence_is_same || header.sequence_last < highest_drawn || header.skipped.is_some()
+    !header.sequence_is_same
+        || header.sequence_last < highest_drawn
+        || header.skipped.is_some()
+        || header.truncated
 }
 
 /// No id at all, for a read of the header alone.

@@ -3,6 +3,7 @@
 mod anew;
 mod inserts;
 mod journal;
+mod journal_bells;
 mod journal_breaks;
 mod journal_prune;
 mod journal_rights;

@@ -4,6 +4,7 @@
 mod events;
 mod expiry;
 mod firehose;
+mod hazards;
 mod keys;
 mod listing;
 mod skips;

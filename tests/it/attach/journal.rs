@@ -71,12 +71,12 @@ async fn attach_makes_a_journal_its_function_and_two_triggers_and_again_changes_
     let row = text(
         &db,
         "select concat_ws(' ', id_sequence, start_id, journal, skip_sequence, key_columns, key_types, room_type, keep_for, keep_rows,
-                          pruned_to, skips, revision, id_column is null) from rowcast.sources",
+                          pruned_to, skips, id_column is null) from rowcast.sources",
     )
     .await;
     assert_eq!(
         row,
-        "rowcast.ids_t 0 rowcast.journal_t rowcast.skips_t {id} {text} text 7 days 0 0 0 t"
+        "rowcast.ids_t 0 rowcast.journal_t rowcast.skips_t {id} {text} text 7 days 0 0 t"
     );
     let before = source(&db).await;
     attached(&db, &format!("'t', room => 'room', {ALL}")).await;

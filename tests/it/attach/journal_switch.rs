@@ -298,3 +298,21 @@ async fn writers_go_on_while_a_source_is_attached_in_every_way() {
         assert!(rounds > 0);
     }
 }
+
+#[tokio::test]
+async fn an_attach_of_all_changes_is_the_same_in_any_order() {
+    let db = database().await;
+    run(&db, THINGS).await;
+    attached(
+        &db,
+        "'t', room => 'room', changes => array['delete', 'update', 'insert', 'delete']",
+    )
+    .await;
+    assert_eq!(
+        text(&db, "select changes::text from rowcast.sources").await,
+        "{insert,update,delete}"
+    );
+    let epoch = db.epoch("t").await;
+    attached(&db, &format!("'t', room => 'room', {ALL}")).await;
+    assert_eq!(db.epoch("t").await, epoch);
+}

@@ -153,15 +153,27 @@ async fn uninstall_gives_up_on_a_bell_that_a_writer_holds() {
 /// while it waits for readers.
 #[tokio::test]
 async fn attach_asks_for_its_strongest_lock_at_once() {
+    let journal = "changes => '{insert,update,delete}'";
+    for (before, change) in [
+        ("journal => false", "never_ring => true"),
+        ("journal => false", journal),
+        (journal, "journal => true"),
+        (journal, "changes => '{insert}'"),
+    ] {
+        asks_at_once(before, change).await;
+    }
+}
+
+async fn asks_at_once(before: &str, change: &str) {
     let db = with_messages().await;
-    attached(&db, "'messages', room => 'room_id'").await;
+    attached(&db, &format!("'messages', room => 'room_id', {before}")).await;
     let reader = db.connect().await;
     reader
         .batch_execute("set application_name = 'a report'; begin; select from messages")
         .await
         .expect("read");
-    let change = "select rowcast.attach('messages', room => 'room_id', never_ring => true)";
-    let call = start(&db, change).await;
+    let change = format!("select rowcast.attach('messages', room => 'room_id', {change})");
+    let call = start(&db, &change).await;
     let waiter = "select coalesce(string_agg(h.mode, ' '), 'nothing') from pg_locks w
                   left join pg_locks h on h.pid = w.pid and h.granted and h.relation = w.relation and h.mode <> 'AccessShareLock'
                   where w.relation = 'messages'::regclass and not w.granted having count(w.pid) > 0";
@@ -175,10 +187,10 @@ async fn attach_asks_for_its_strongest_lock_at_once() {
         held.is_some() || call.is_finished()
     })
     .await;
-    assert_eq!(held.as_deref(), Some("nothing"));
+    assert_eq!(held.as_deref(), Some("nothing"), "{change}");
     gave_up(call, "a report").await;
     reader.batch_execute("commit").await.expect("commit");
-    db.batch_execute(change).await.expect("attach");
+    db.batch_execute(&change).await.expect("attach");
 }
 
 /// Each of two partitions would be had within a second of its own.

@@ -66,7 +66,7 @@ async fn the_counter_is_read_after_the_sequence() {
              return seq;
          end $$;
          create view rowcast.sources as select name, epoch, revision, start_id, journal, pruned_to, never_ring,
-             sequence_filenode, bell, skip_sequence, skips, rowcast.waiting(id_sequence) as id_sequence
+             sequence_filenode, bell, skip_sequence, skips, truncations, rowcast.waiting(id_sequence) as id_sequence
              from rowcast.sources_now;
          create function rowcast.columns_as_registered(rowcast.sources) returns boolean language sql as 'select true';
          select nextval('rowcast.times');

@@ -8,6 +8,7 @@ use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rowcast::demo::postgres::{Postgres, StopMode};
+use rustix::process::Signal;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::writers::is_calm;
@@ -53,13 +54,15 @@ pub enum Fault {
     Kill { relay: usize, same_port: bool },
     /// Is asked to end, and starts again.
     Drain { relay: usize, same_port: bool },
+    /// Stops, as a machine does that is moved, and goes on as if nothing had happened.
+    Freeze { relay: usize, time: Duration },
     /// PostgreSQL ends as in a crash and stays away for a while.
     Crash { away: Duration },
 }
 
 impl Fault {
-    /// Faults spread over `time`, each kind at least once; the relays' backends and `others` are terminated.
-    pub fn schedule(rng: &mut StdRng, time: Duration, others: &[&'static str]) -> Vec<(Duration, Self)> {
+    /// Faults spread over `time`, each kind at least once, and `others`.
+    pub fn schedule(rng: &mut StdRng, time: Duration, others: &[Self]) -> Vec<(Duration, Self)> {
         let rounds = (time.as_secs() / 15).max(1);
         let mut faults = Vec::new();
         for _ in 0..rounds {
@@ -79,7 +82,8 @@ impl Fault {
                 same_port: rng.random(),
             });
             let of_relays = ["rowcast%", "rowcast tail%", "rowcast%", "rowcast listen%"];
-            faults.extend(of_relays.iter().chain(others).copied().map(Self::Backends));
+            faults.extend(of_relays.map(Self::Backends));
+            faults.extend_from_slice(others);
         }
         faults.shuffle(rng);
         let slot = time / (faults.len() as u32 + 1);
@@ -178,6 +182,11 @@ impl Stage {
                     assert!(status.success(), "a drained relay ended with {status}");
                     self.toll.drains += 1;
                     self.replace(relay, same_port).await;
+                }
+                Fault::Freeze { relay, time } => {
+                    self.relays[relay].signal(Signal::STOP);
+                    sleep(time).await;
+                    self.relays[relay].signal(Signal::CONT);
                 }
                 Fault::Crash { away } => self.crash(away).await,
             }

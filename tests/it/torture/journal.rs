@@ -13,11 +13,13 @@ mod truth;
 mod verdict;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rand::Rng;
 use rand::rngs::StdRng;
 use rowcast::demo::postgres::Postgres;
 use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::{sleep, timeout};
 use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
@@ -27,7 +29,7 @@ use super::received::{ALL_ROOMS, Transport};
 use super::subscribers::Subscriber;
 use super::writers::{Tally, Writer, hold_a_transaction};
 use super::{ROOMS, Run, SETTINGS};
-use crate::support::{connect, eventually, own_server};
+use crate::support::{connect, eventually, own_server, run as run_sql};
 use sources::{DOCUMENTS, NOTES, NOTES_TABLE, Rows, Source, TABLES, TABLES_OF_THE_RELAYS, Table};
 use statements::Target;
 use truth::Truth;
@@ -38,18 +40,27 @@ pub use picture::Picture;
 const WRITERS: usize = 4;
 const SUBSCRIBERS: usize = 6 * Transport::ALL.len();
 
+/// How long more than asked for is written where too little happened.
+const AT_MOST_LONGER: Duration = Duration::from_secs(40);
+
 /// Pruning must be quick to be met in a run.
 const ARGUMENTS: [&str; 3] = ["--prune-interval", "200ms", "--allow-firehose"];
 
-/// Whose backends on the subscription's side are terminated, too.
-const APPLY_WORKERS: &str = "logical replication%worker";
+/// The subscription's backends are terminated, too, and a relay falls behind what is pruned.
+const FAULTS: [Fault; 2] = [
+    Fault::Backends("logical replication%worker"),
+    Fault::Freeze {
+        relay: 0,
+        time: Duration::from_secs(2),
+    },
+];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_change_reaches_every_subscriber_once_and_pictures_end_like_the_tables() {
     let mut run = Run::new("journal");
     let (server, publisher) = servers().await;
-    let schema = schema(run.rng.random());
-    let mut stage = Stage::set(server, &schema, &ARGUMENTS).await;
+    let per_statement = run.rng.random();
+    let mut stage = Stage::set(server, &schema(per_statement), &ARGUMENTS).await;
     let sources = TABLES.map(|table| Source::new(table, &stage.url()));
     let mut before = Vec::new();
     for source in &sources {
@@ -69,15 +80,15 @@ async fn every_change_reaches_every_subscriber_once_and_pictures_end_like_the_ta
     elsewhere.spawn(hold_a_transaction(stage.other_url(), end.clone()));
 
     stage
-        .torment(Fault::schedule(&mut run.rng, run.time, &[APPLY_WORKERS]))
+        .torment(Fault::schedule(&mut run.rng, run.time, &FAULTS))
         .await;
     let client = connect(&stage.url()).await;
     // On a busy machine it takes longer until a run is worth anything.
-    eventually(async || {
+    let worth_it = async || {
         let came_too_late: u64 = audience.sum(|one| one.tally.expired);
         came_too_late > 2 && verdict::is_enough(&client, &sources).await
-    })
-    .await;
+    };
+    let _ = timeout(AT_MOST_LONGER, until(worth_it)).await;
     stop.cancel();
     let mut tally = Tally::default();
     while let Some(one) = writers.join_next().await {
@@ -85,6 +96,8 @@ async fn every_change_reaches_every_subscriber_once_and_pictures_end_like_the_ta
     }
     let held = holder.await.expect("the holder ends");
 
+    // What is not written to any more grows old all the same, and with it the cursors of those who have everything.
+    run_sql(&client, &DOCUMENTS.attach(per_statement, Some("7d"))).await;
     applied(&connect(&publisher.url("postgres")).await, &client).await;
     let truths = read(&client, &sources, before).await;
     let caught_up = audience
@@ -121,7 +134,7 @@ fn schema(per_statement: bool) -> String {
             "notes" => String::new(),
             _ => Target::new(table).fill(),
         };
-        fill + &table.attach(per_statement)
+        fill + &table.install(per_statement)
     };
     let tables: Vec<String> = TABLES.iter().map(fill_and_attach).collect();
     [TABLES_OF_THE_RELAYS, NOTES_TABLE, &tables.concat()].concat()
@@ -188,6 +201,13 @@ fn subscriber(number: usize, sources: &[Arc<Source>], stage: &Stage, rng: &mut S
     let transport = Transport::ALL[of_round];
     Subscriber::new(transport, &path, rooms, rng.random(), stage.addresses.clone())
         .with_picture(Picture::of(source.clone()))
+}
+
+/// Returns once `condition` holds.
+async fn until(condition: impl AsyncFn() -> bool) {
+    while !condition().await {
+        sleep(Duration::from_millis(50)).await;
+    }
 }
 
 /// Returns once the subscription has brought everything.

@@ -12,6 +12,9 @@ use crate::torture::try_connect;
 
 /// The time in which relays that are there save their positions and prune.
 const LONG: Duration = Duration::from_millis(1500);
+/// The time in which the pruning catches up.
+const REST: Duration = Duration::from_millis(1500);
+
 const GLANCE: Duration = Duration::from_millis(20);
 
 /// What the holder saw.
@@ -38,7 +41,7 @@ pub async fn hold(url: String, stop: CancellationToken) -> Held {
                 Err(_) => held.cut_off += 1,
             }
         }
-        sleep(GLANCE).await;
+        sleep(REST).await;
     }
     held
 }

@@ -33,7 +33,7 @@ pub const DOCUMENTS: Table = Table {
     key: &[("id", "uuid")],
     room: "room_id",
     sent: "",
-    keep: Some("6 seconds"),
+    keep: Some("8 seconds"),
     may_expire: false,
 };
 
@@ -88,7 +88,7 @@ pub const TABLES_OF_THE_RELAYS: &str = "
     create table drawn (id bigint);
     insert into drawn select nextval('ticket_ids') from generate_series(1, 20);";
 
-/// What prunes is kept from the test's own eyes: it copies the entries as they come.
+/// Pruning takes entries from the test's own eyes, too, so it copies them as they come.
 const COPY: &str = "
     create table entries_of_TABLE as select * from rowcast.journal_TABLE;
     create function note_entry_of_TABLE() returns trigger language plpgsql security definer as $$
@@ -97,8 +97,14 @@ const COPY: &str = "
         for each row execute function note_entry_of_TABLE();";
 
 impl Table {
-    /// SQL that attaches it. `per_statement`: where the choice is free.
-    pub fn attach(&self, per_statement: bool) -> String {
+    /// SQL that attaches it, and notes what its journal gets if that is pruned. `per_statement`: where the choice is free.
+    pub fn install(&self, per_statement: bool) -> String {
+        let copy = self.keep.map(|_| COPY.replace("TABLE", self.name));
+        self.attach(per_statement, self.keep) + &copy.unwrap_or_default()
+    }
+
+    /// SQL that attaches it, to keep so much.
+    pub fn attach(&self, per_statement: bool, keep: Option<&str>) -> String {
         let mut arguments = format!(
             "'public.{}', room => '{}', changes => '{{insert,update,delete}}'",
             self.name, self.room
@@ -106,7 +112,7 @@ impl Table {
         if !self.sent.is_empty() {
             arguments += &format!(", columns => '{{{}}}'", self.sent);
         }
-        if let Some(keep) = self.keep {
+        if let Some(keep) = keep {
             arguments += &format!(", keep => '{keep}'");
         }
         match self.name {
@@ -114,8 +120,7 @@ impl Table {
             "documents" | "tickets" if per_statement => arguments += ", per_statement => true",
             _ => {}
         }
-        let copy = self.keep.map(|_| COPY.replace("TABLE", self.name));
-        format!("select rowcast.attach({arguments});{}", copy.unwrap_or_default())
+        format!("select rowcast.attach({arguments});")
     }
 
     /// Where all entries stand that its journal ever got.

@@ -27,7 +27,10 @@ pub fn print(truths: &[Truth], tally: &Tally, held: &Held, subscribers: &[Receiv
             truth.pruned_to,
         );
     }
-    println!("torture: {held:?}");
+    println!(
+        "torture: {held:?}; relays that pruning overtook {}",
+        stage.log_lines("entries were pruned from the journal before"),
+    );
     verdict::print(tally, subscribers, stage);
 }
 
@@ -95,7 +98,7 @@ fn unlike(picture: &Rows, rows: &Rows) -> Vec<String> {
 }
 
 /// How often each operation must have happened to each table.
-const ENOUGH: i64 = 15;
+const ENOUGH: usize = 15;
 
 /// Whether each operation happened often enough to each table, and pruning to those that it is meant for.
 pub async fn is_enough(client: &Client, sources: &[Arc<Source>]) -> bool {
@@ -128,8 +131,8 @@ pub fn everything_happened(
     for truth in truths {
         for op in ["insert", "update", "delete"] {
             wanting.expect(
-                truth.count(op) > 20,
-                &format!("20 of {op} in {}", truth.table.name),
+                truth.count(op) >= ENOUGH,
+                &format!("{ENOUGH} of {op} in {}", truth.table.name),
             );
         }
         let first = truth.entries.keys().next();
