@@ -228,7 +228,10 @@ impl Subscriber {
         let most = self.rng.random_range(2..500);
         // Events whose cursor has not come yet: whoever is cut off here resumes before them.
         let mut unplaced = Vec::new();
-        for _ in 0..most {
+        // Lines behind which one can resume are counted: NDJSON has one behind a page of up to 500 events, and who always left
+        // before it would get nowhere.
+        let mut places = 0;
+        while places < most {
             let said = tokio::select! {
                 biased;
                 () = sleep_until(leave_at) => break,
@@ -238,6 +241,7 @@ impl Subscriber {
                 self.received.lock().unwrap().tally.cut += 1;
                 return self.back_off();
             };
+            places += u32::from(said.cursor.is_some());
             self.take_said(said, &mut unplaced).await;
             if self.rng.random_bool(0.01) {
                 // A slow reader: what comes meanwhile waits in the sockets, then with the relay.
