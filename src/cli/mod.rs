@@ -7,7 +7,6 @@ mod usage;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use axum::Router;
 use clap::{Args, Parser, Subcommand};
 
 use crate::app::App;
@@ -83,7 +82,7 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     if !applied.is_empty() {
         tracing::info!(?applied, "schema rowcast was brought to this version");
     }
-    let app = App::bind(&config, Router::new()).await?;
+    let app = App::bind(&config, |routes| routes).await?;
     Ok(app.run_until_signalled().await?)
 }
 
@@ -92,7 +91,10 @@ async fn demo(args: DemoArgs) -> anyhow::Result<()> {
     let url = demo.database_url();
     tables::attach_demo(&url).await?;
     let listen = demo::listen_address(args.listen);
-    let app = App::bind(&ServeConfig::for_demo(&url, listen)?, demo::page_router()).await?;
+    let app = App::bind(&ServeConfig::for_demo(&url, listen)?, |routes| {
+        routes.merge(demo::page_router())
+    })
+    .await?;
     println!("{}", demo.invitation(app.address()));
     let writer = demo::start_writer(url);
     let result = app.run_until_signalled().await;

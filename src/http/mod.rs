@@ -55,12 +55,10 @@ pub struct HttpSettings {
     pub retry: Option<Duration>,
     /// Bytes of a request's body at most.
     pub max_body_bytes: usize,
-    /// More routes, outside of the base path: the demo's page.
-    pub extra: Router,
 }
 
 impl Default for HttpSettings {
-    /// The defaults of the command line, without extra routes.
+    /// The defaults of the command line.
     fn default() -> Self {
         Self {
             allow_origins: Vec::new(),
@@ -70,7 +68,6 @@ impl Default for HttpSettings {
             heartbeat: Duration::from_secs(15),
             retry: None,
             max_body_bytes: 1 << 20,
-            extra: Router::new(),
         }
     }
 }
@@ -82,11 +79,16 @@ struct Shared {
     drain: Drain,
 }
 
-/// All of the HTTP interface as one service.
-pub fn router(relay: Arc<Relay>, settings: HttpSettings, drain: Drain) -> Router {
+/// All of the HTTP interface as one service. `wrap` gets the routes and may add some, outside of the base path, and put
+/// layers around all of them; problems, compression and CORS stand around what it gives back.
+pub fn router(
+    relay: Arc<Relay>,
+    settings: HttpSettings,
+    drain: Drain,
+    wrap: impl FnOnce(Router) -> Router,
+) -> Router {
     let base = settings.base_path.trim_matches('/').to_owned();
     let cors = cors::layer(&settings.allow_origins);
-    let extra = settings.extra.clone();
     let shared = Arc::new(Shared {
         relay,
         settings,
@@ -104,9 +106,7 @@ pub fn router(relay: Arc<Relay>, settings: HttpSettings, drain: Drain) -> Router
     };
     // A compressor holds back what a stream has sent; SSE is left alone by default.
     let compressible = DefaultPredicate::new().and(NotForContentType::const_new(ndjson::CONTENT_TYPE));
-    let routes = routes
-        .with_state(shared)
-        .merge(extra)
+    let routes = wrap(routes.with_state(shared))
         .fallback(not_found)
         .layer(CompressionLayer::new().compress_when(compressible))
         .layer(from_fn(answer_panics));
