@@ -4,8 +4,11 @@
 //! serve (sockets, limits) ─► CORS ─► panics ─► gzip ─► drain gate ─► routes: events (SSE | NDJSON | long poll | poll)
 //!                                                                            publish, health, problems
 //! ```
+//!
+//! The client's code ([`client`]) stands beside CORS: every origin may load it.
 
 mod accept;
+mod client;
 mod cors;
 mod error;
 mod events;
@@ -99,21 +102,26 @@ pub fn router(
         .route("/health/live", with_problems(get(health::live)))
         .route("/health/ready", with_problems(get(health::ready)));
     let events = events_routes(&shared);
-    let routes = if base.is_empty() {
-        health.merge(events)
+    let (routes, code) = if base.is_empty() {
+        (health.merge(events), client::routes())
     } else {
-        health.clone().nest(&format!("/{base}"), health.merge(events))
+        let base = format!("/{base}");
+        let routes = health.clone().nest(&base, health.merge(events));
+        (routes, Router::new().nest(&base, client::routes()))
     };
     // A compressor holds back what a stream has sent; SSE is left alone by default.
     let compressible = DefaultPredicate::new().and(NotForContentType::const_new(ndjson::CONTENT_TYPE));
+    let compression = CompressionLayer::new().compress_when(compressible);
     let routes = wrap(routes.with_state(shared))
+        .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
-        .layer(CompressionLayer::new().compress_when(compressible))
+        .layer(compression.clone())
         .layer(from_fn(answer_panics));
-    match cors {
+    let routes = match cors {
         Some(cors) => routes.layer(cors),
         None => routes,
-    }
+    };
+    routes.merge(code.layer(compression))
 }
 
 /// The routes of events, all of whose answers vary with `Accept`, and which take nothing new during the drain.

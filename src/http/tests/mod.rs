@@ -1,5 +1,6 @@
 //! The routes over real feeds whose table a test keeps in memory. (`event_stream` and `sockets` need not even that.)
 
+mod code;
 mod event_stream;
 mod firehose;
 mod lines;
