@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::app::App;
 use crate::config::{ServeArgs, ServeConfig};
-use crate::demo::{self, Demo};
+use crate::demo::{self, Demo, Site};
 use crate::pg::migrate::migrate;
 use crate::telemetry::{self, LogArgs};
 
@@ -91,12 +91,12 @@ async fn demo(args: DemoArgs) -> anyhow::Result<()> {
     let url = demo.database_url();
     tables::attach_demo(&url).await?;
     let listen = demo::listen_address(args.listen);
-    let app = App::bind(&ServeConfig::for_demo(&url, listen)?, |routes| {
-        routes.merge(demo::page_router())
-    })
-    .await?;
+    let switches = demo::Switches::default();
+    let site = Site::open(&url, switches.clone()).await?;
+    let config = ServeConfig::for_demo(&url, listen)?;
+    let app = App::bind(&config, |routes| site.around(routes)).await?;
     println!("{}", demo.invitation(app.address()));
-    let writer = demo::start_writer(url);
+    let writer = demo::start_writer(url, switches.writing());
     let result = app.run_until_signalled().await;
     writer.stop().await;
     Ok(result?)

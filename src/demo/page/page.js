@@ -1,0 +1,1 @@
+const ROOMS = ["lobby", "kitchen", "workshop"];
