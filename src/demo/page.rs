@@ -1,4 +1,4 @@
-//! The demo's page: three files that need nothing from elsewhere but the relay's own `/rowcast.js`. Only the demo
+//! The demo's page: a few files that need nothing from elsewhere but the relay's own `/rowcast.js`. Only the demo
 //! serves them.
 
 use axum::Router;
@@ -9,20 +9,23 @@ use axum::routing::{MethodRouter, get};
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
+const HTML: &str = "text/html; charset=utf-8";
+const CSS: &str = "text/css; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+
 /// The page at `/`, and what it is made of.
 pub(super) fn routes() -> Router {
     Router::new()
+        .route("/", file(HTML, include_str!("page/page.html")))
+        .route("/page/page.css", file(CSS, include_str!("page/page.css")))
+        .route("/page/main.js", file(SCRIPT, include_str!("page/main.js")))
+        .route("/page/pane.js", file(SCRIPT, include_str!("page/pane.js")))
+        .route("/page/message.js", file(SCRIPT, include_str!("page/message.js")))
+        .route("/page/room.js", file(SCRIPT, include_str!("page/room.js")))
+        .route("/page/latency.js", file(SCRIPT, include_str!("page/latency.js")))
         .route(
-            "/",
-            file("text/html; charset=utf-8", include_str!("page/page.html")),
-        )
-        .route(
-            "/page.css",
-            file("text/css; charset=utf-8", include_str!("page/page.css")),
-        )
-        .route(
-            "/page.js",
-            file("text/javascript; charset=utf-8", include_str!("page/page.js")),
+            "/page/switches.js",
+            file(SCRIPT, include_str!("page/switches.js")),
         )
 }
 

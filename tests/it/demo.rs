@@ -282,8 +282,13 @@ async fn the_page_needs_nothing_from_elsewhere_and_knows_the_rooms() {
     let mut texts = Vec::new();
     for (path, kind) in [
         ("/", "text/html"),
-        ("/page.css", "text/css"),
-        ("/page.js", "text/javascript"),
+        ("/page/page.css", "text/css"),
+        ("/page/main.js", "text/javascript"),
+        ("/page/pane.js", "text/javascript"),
+        ("/page/message.js", "text/javascript"),
+        ("/page/room.js", "text/javascript"),
+        ("/page/latency.js", "text/javascript"),
+        ("/page/switches.js", "text/javascript"),
         ("/rowcast.js", "text/javascript"),
     ] {
         let answer = relay.client.get(path).await;

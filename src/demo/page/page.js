@@ -1,1 +1,0 @@
-const ROOMS = ["lobby", "kitchen", "workshop"];
