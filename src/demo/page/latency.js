@@ -45,9 +45,7 @@ export class Strip {
   }
 
   #draw() {
-    this.element.hidden = !this.#bars.length;
-    if (!this.#bars.length) return;
-    const [svg, text] = this.element.children;
+    const [svg, medianText, lastText] = ["svg", ".median", ".last"].map((part) => this.element.querySelector(part));
     const { width, height } = svg.viewBox.baseVal;
     svg.replaceChildren(
       ...this.#bars.map(({ ms, transport }, at) => {
@@ -62,8 +60,9 @@ export class Strip {
       }),
     );
     const sorted = this.#bars.map(({ ms }) => ms).sort((a, b) => a - b);
-    const median = inWords(sorted[sorted.length >> 1]);
-    text.textContent = `commit to page: median ${median}, last ${inWords(this.#bars.at(-1).ms)}`;
-    svg.setAttribute("aria-label", `The last ${this.#bars.length} latencies, median ${median}`);
+    const words = (ms) => (ms === undefined ? "–" : inWords(ms));
+    medianText.textContent = words(sorted[sorted.length >> 1]);
+    lastText.textContent = words(this.#bars.at(-1)?.ms);
+    svg.setAttribute("aria-label", `The last ${this.#bars.length} latencies`);
   }
 }

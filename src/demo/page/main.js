@@ -26,6 +26,7 @@ const buttons = panes.map((pane, at) => {
 function show(shown) {
   panes.forEach((pane, at) => pane.element.classList.toggle("shown", at === shown));
   buttons.forEach((button, at) => button.setAttribute("aria-pressed", at === shown));
+  panes[shown].reveal();
 }
 
 function label() {

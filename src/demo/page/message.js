@@ -10,7 +10,7 @@ function button(text, onclick, focusable) {
   return element;
 }
 
-const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium", hourCycle: "h23" });
 
 export class Message {
   #parts;
@@ -67,7 +67,7 @@ export class Message {
   }
 
   focus() {
-    this.element.focus({ preventScroll: false });
+    this.element.focus();
   }
 
   /** Lets its text be edited in place. Gives the new text; undefined where nothing is to be changed. */
@@ -83,6 +83,7 @@ export class Message {
     field.value = text;
     field.focus();
     field.select();
+    this.element.scrollIntoView({ block: "nearest" });
     return new Promise((resolve) => {
       const finish = (value) => {
         isOpen(false);

@@ -14,9 +14,9 @@ const TIMES = { openTimeout: 2000, climbAfter: 5000, pollInterval: 2000, wait: 5
 
 const TRANSPORTS = { sse: "SSE", "long-poll": "long poll", poll: "poll" };
 const FOLLOWING = {
-  sse: "Live. The relay pushes what is committed down one stream.",
-  "long-poll": "Live. A request waits at the relay for the next change.",
-  poll: "Asking every two seconds or so.",
+  sse: "Live: the relay pushes each change.",
+  "long-poll": "Live: a request waits for the next change.",
+  poll: "Not quite live: asking every few seconds.",
 };
 
 /** Farther apart than this, in ms, the clocks of page and database are not one: no latency can be told. */
@@ -75,6 +75,11 @@ export class Pane {
     return this.#parts.room.value;
   }
 
+  /** It has come into view, in a window that shows one pane at a time. */
+  reveal() {
+    this.#scrollToEnd();
+  }
+
   start(share) {
     this.#share = share;
     this.#enter();
@@ -115,7 +120,7 @@ export class Pane {
       if (event.key === "ArrowUp" && !composer.elements[0].value) this.#editLast(event);
     };
     messages.onkeydown = (event) => this.#move(event);
-    messages.onfocusin = ({ target }) => this.#makeCurrent(target.closest(".message"));
+    messages.addEventListener("focusin", ({ target }) => this.#makeCurrent(target.closest(".message")));
     scroll.onscroll = () => {
       if (this.#isAtEnd()) jump.hidden = true;
     };
@@ -135,8 +140,8 @@ export class Pane {
 
   /** Enters the room that is chosen: its history, then what comes. */
   #enter() {
-    this.#clear();
     this.#outbox.clear();
+    this.#clear();
     this.#strip.clear();
     this.#say("");
     this.#parts.curl.textContent = `curl -N -H 'Accept: text/event-stream' '${roomUrl(this.room)}?last=5'`;
@@ -170,20 +175,22 @@ export class Pane {
   }
 
   #onReset(code) {
+    // What was committed comes with the history, or is gone.
+    for (const [nonce, { id }] of this.#outbox) if (id) this.#outbox.delete(nonce);
     this.#clear();
-    this.#say(`The relay could not go on from where we were (${code}), so the list begins anew.`);
+    this.#say(`The relay can't go on from where we were (${code}): the list begins anew.`);
   }
 
   #onStatus({ state, transport, retryInMs, error, leader }) {
     const { status, again, ladder, scroll } = this.#parts;
-    const reason = error?.message ? ` ${error.message}` : "";
+    const reason = error?.message ? ` (${error.message.replace(/\.$/, "")})` : "";
     const seconds = ((retryInMs ?? 0) / 1000).toFixed(1);
-    const shared = { true: " Other panes and tabs listen in.", false: " Through another pane or tab." }[leader] ?? "";
+    const shared = { true: " Others listen in.", false: " By another pane or tab." }[leader] ?? "";
     status.textContent = {
       connecting: `Trying ${TRANSPORTS[transport]} …`,
       ready: FOLLOWING[transport] + shared,
-      waiting: `Trying again in ${seconds} s.${reason}`,
-      closed: `Closed.${reason}`,
+      waiting: `Trying again in ${seconds} s${reason}.`,
+      closed: `Closed${reason}.`,
     }[state];
     this.element.dataset.state = state;
     for (const rung of ladder) {
@@ -287,6 +294,7 @@ export class Pane {
     const nonce = crypto.randomUUID?.() ?? `${performance.timeOrigin}-${Math.random()}`;
     const sent = { message: new Message(), row: { author: this.name, body, nonce }, id: undefined };
     this.#outbox.set(nonce, sent);
+    this.#say("");
     this.#parts.messages.append(sent.message.element);
     this.#post(sent);
     this.#scrollToEnd();

@@ -10,8 +10,8 @@ const WORDS = {
 };
 
 const FAULTS = {
-  sse: "SSE is broken: streams open, and then a buffer swallows what they carry.",
-  long_poll: "Long poll is broken: the gateway answers 504 at once.",
+  sse: "SSE is broken: streams open and stay silent.",
+  long_poll: "Long poll is broken: each one is answered 504.",
 };
 
 /** Where the switch `share` of this browser is kept: its tabs must agree. */
