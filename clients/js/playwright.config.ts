@@ -5,7 +5,8 @@ import { program } from "./tests/browser/support/programs.js";
 
 export default defineConfig({
   testDir: "tests/browser",
-  testMatch: "*.spec.ts",
+  // A name that vitest passes by.
+  testMatch: "*.e2e.ts",
   globalSetup: "./tests/browser/support/postgres.ts",
   outputDir: "../../target/browser-tests",
   reporter: [["list"], ["./tests/browser/support/reporter.ts"]],

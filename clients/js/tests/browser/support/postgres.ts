@@ -1,6 +1,6 @@
 /**
  * The run's PostgreSQL: that of `rowcast demo`, private, on a free port, and gone when the demo ends. Its relay serves the
- * page that demo.spec.ts looks at.
+ * page that demo.e2e.ts looks at.
  */
 
 import { Process } from "./process.js";

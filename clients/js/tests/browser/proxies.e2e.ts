@@ -1,0 +1,44 @@
+/** The client behind real proxies: which transport it ends on, and that each row arrives once. */
+
+import type { TransportName } from "../../src/types.js";
+import { expect, test } from "./support/fixtures.js";
+import { Follower } from "./support/follower.js";
+import { PROXIES, Proxy } from "./support/proxies.js";
+import { writeConcurrently } from "./support/writer.js";
+
+const ROWS = 1000;
+
+/** The table in the README, and the transport that is written there. */
+const EXPECTED: Record<keyof typeof PROXIES, TransportName> = {
+  "nginx, `proxy_pass` alone": "sse",
+  "nginx, HTTP/1.1 to the relay": "sse",
+  "nginx that ignores `X-Accel-Buffering`": "long-poll",
+  "HAProxy, Debian's time-outs": "sse",
+  "Caddy, `reverse_proxy`": "sse",
+};
+
+for (const [name, recipe] of Object.entries(PROXIES)) {
+  const expected = EXPECTED[name as keyof typeof PROXIES];
+  test(`${name}: each of ${ROWS} rows arrives once, over ${expected}`, async ({ page, database, relay, measured }) => {
+    const proxy = await Proxy.start(recipe, relay.url);
+    try {
+      // As a page has it: no option shortens a wait.
+      const follower = await Follower.open(page, proxy.url);
+      await follower.ready();
+      await writeConcurrently(database, ROWS);
+
+      await expect.poll(async () => (await follower.arrivals()).length).toBeGreaterThanOrEqual(ROWS);
+      // Whatever came twice came before this one.
+      await database.insert(ROWS);
+      await expect.poll(() => follower.numbers()).toContain(ROWS);
+      const numbers = await follower.numbers();
+      expect(numbers.sort((a, b) => a - b)).toEqual(Array.from({ length: ROWS + 1 }, (_, n) => n));
+
+      const { transport } = await follower.status();
+      measured(`| ${name} | ${transport} | ${numbers.length - 1} of ${ROWS} rows, each once |`);
+      expect(transport).toBe(expected);
+    } finally {
+      await proxy.end();
+    }
+  });
+}
