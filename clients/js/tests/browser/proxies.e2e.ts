@@ -2,8 +2,8 @@
 
 import type { TransportName } from "../../src/types.js";
 import { expect, test } from "./support/fixtures.js";
-import { Follower } from "./support/follower.js";
-import { PROXIES, Proxy } from "./support/proxies.js";
+import { Follower, IMPATIENT } from "./support/follower.js";
+import { PROXIES, ProxyServer } from "./support/proxies.js";
 import { writeConcurrently } from "./support/writer.js";
 
 const ROWS = 1000;
@@ -20,7 +20,7 @@ const EXPECTED: Record<keyof typeof PROXIES, TransportName> = {
 for (const [name, recipe] of Object.entries(PROXIES)) {
   const expected = EXPECTED[name as keyof typeof PROXIES];
   test(`${name}: each of ${ROWS} rows arrives once, over ${expected}`, async ({ page, database, relay, measured }) => {
-    const proxy = await Proxy.start(recipe, relay.url);
+    const proxy = await ProxyServer.start(recipe, relay.url);
     try {
       // As a page has it: no option shortens a wait.
       const follower = await Follower.open(page, proxy.url);
@@ -42,3 +42,23 @@ for (const [name, recipe] of Object.entries(PROXIES)) {
     }
   });
 }
+
+test("behind nginx that holds streams back, one that is tried again while rows pour in loses none", async ({
+  page,
+  database,
+  relay,
+}) => {
+  const proxy = await ProxyServer.start(PROXIES["nginx that ignores `X-Accel-Buffering`"], relay.url);
+  try {
+    // Many rows fill its buffers: then a stream opens after all, and holds back the last rows when they are over.
+    const options = { ...IMPATIENT, climbAfter: 200, silenceTimeout: 2000 };
+    const follower = await Follower.open(page, proxy.url, options);
+    await follower.ready();
+    await writeConcurrently(database, ROWS);
+
+    await expect.poll(async () => (await follower.arrivals()).length).toBeGreaterThanOrEqual(ROWS);
+    expect((await follower.numbers()).sort((a, b) => a - b)).toEqual(Array.from({ length: ROWS }, (_, n) => n));
+  } finally {
+    await proxy.end();
+  }
+});

@@ -27,7 +27,8 @@ declare global {
   }
 }
 
-export interface FollowOptions extends Omit<Options, "onEvent" | "onReset" | "onStatus" | "token" | "fetch" | "signal"> {
+export interface FollowOptions
+  extends Omit<Options, "onEvent" | "onReset" | "onStatus" | "token" | "fetch" | "signal"> {
   /** The page's path of the events. */
   path?: string;
   /** A token; or the name of a function that the test has exposed to the page, which gives one. */
@@ -36,8 +37,11 @@ export interface FollowOptions extends Omit<Options, "onEvent" | "onReset" | "on
   ledger?: boolean;
 }
 
-/** Waits that end soon in tests; what they are for ends them, not they. */
-export const QUICK = { openTimeout: 400, climbAfter: 400, pollInterval: 50, wait: 2 } satisfies Options;
+/** Pauses that are short in tests. No time within which something must be: a busy machine may be late. */
+export const QUICK = { climbAfter: 400, pollInterval: 50, wait: 2 } satisfies Options;
+
+/** Where streams hang: the client gives them up soon. It may give up one that was only late, and finds that out by climbing. */
+export const IMPATIENT = { ...QUICK, openTimeout: 500 } satisfies Options;
 
 /** The client in a page. */
 export class Follower {

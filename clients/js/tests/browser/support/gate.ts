@@ -22,6 +22,8 @@ export interface Passage {
   at: number;
   /** What it was answered with; undefined until it is. */
   status: number | undefined;
+  /** Heartbeats that have passed to the client. */
+  heartbeats: number;
 }
 
 export class Gate {
@@ -35,6 +37,7 @@ export class Gate {
   /** The most streams that were open at a time. */
   peak = 0;
   readonly #open = new Map<ServerResponse, Kind>();
+  readonly #answers = new WeakMap<ServerResponse, IncomingMessage>();
   readonly #server;
 
   private constructor(
@@ -67,6 +70,11 @@ export class Gate {
     for (const [response, itsKind] of this.#open) if (itsKind === kind) response.destroy();
   }
 
+  /** Nothing more comes of what is under way, and its connections stay. */
+  freeze(kind: Kind): void {
+    for (const [response, itsKind] of this.#open) if (itsKind === kind) this.#answers.get(response)?.unpipe(response);
+  }
+
   /** From now on a kind meets a fault, also what is under way. */
   breaks(kind: Kind, fault: Fault): void {
     this.faults[kind] = fault;
@@ -86,6 +94,7 @@ export class Gate {
       query: new URL(incoming.url ?? "/", this.url).searchParams,
       at: performance.now(),
       status: undefined,
+      heartbeats: 0,
     };
     if (kind !== "other") this.passages.push(passage);
     this.#open.set(response, kind);
@@ -113,7 +122,12 @@ export class Gate {
       passage.status = answer.statusCode;
       response.writeHead(answer.statusCode ?? 502, answer.headers);
       response.flushHeaders();
+      answer.on("data", (piece: Buffer) => {
+        // A comment, and nothing else in the relay's streams is one.
+        if (piece.includes("\n:") || piece.subarray(0, 1).toString() === ":") passage.heartbeats++;
+      });
       answer.pipe(response);
+      this.#answers.set(response, answer);
       answer.on("error", () => response.destroy());
     });
     // A relay that is away is a connection that is cut.

@@ -91,7 +91,7 @@ export const PROXIES = {
   "Caddy, `reverse_proxy`": CADDY,
 } satisfies Record<string, Recipe>;
 
-export class Proxy {
+export class ProxyServer {
   private constructor(
     /** What it listens on, `http://ADDRESS`. */
     readonly url: string,
@@ -100,7 +100,7 @@ export class Proxy {
   ) {}
 
   /** Returns when it takes connections. */
-  static async start(recipe: Recipe, relayUrl: string): Promise<Proxy> {
+  static async start(recipe: Recipe, relayUrl: string): Promise<ProxyServer> {
     const directory = await mkdtemp(join(tmpdir(), `rowcast-${recipe.name}-`));
     const file = join(directory, "configuration");
     const port = await freePort();
@@ -110,7 +110,7 @@ export class Proxy {
       // Caddy keeps its state there.
       env: { XDG_DATA_HOME: directory, XDG_CONFIG_HOME: directory },
     });
-    const proxy = new Proxy(`http://127.0.0.1:${port}`, process, directory);
+    const proxy = new ProxyServer(`http://127.0.0.1:${port}`, process, directory);
     try {
       await proxy.#takesConnections(port);
     } catch (error) {

@@ -12,8 +12,8 @@ export class Relay {
 
   private constructor(databaseUrl: string, port: number) {
     this.url = `http://127.0.0.1:${port}`;
-    // Browsers come back soon, and the end doesn't wait for those that stay.
-    const settings = ["--retry", "100ms", "--grace-period", "500ms"];
+    // Browsers come back soon, the end doesn't wait for those that stay, and heartbeats can be waited for.
+    const settings = ["--retry", "100ms", "--grace-period", "500ms", "--heartbeat", "1s"];
     this.#arguments = ["serve", "--database-url", databaseUrl, "--listen", `127.0.0.1:${port}`, ...settings];
   }
 
