@@ -23,6 +23,9 @@ for (const transport of TRANSPORTS) {
     await follower.hasExactly([4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20]);
     const others = TRANSPORTS.filter((it) => it !== transport && (it !== "poll" || transport !== "long-poll"));
     for (const other of others) expect(gate.of(other), `requests by ${other}`).toEqual([]);
+    const [first, ...later] = gate.passages;
+    expect(first?.query.get("last")).toBe("5");
+    expect(later.map(({ query }) => query.has("after")).filter((resumes) => !resumes)).toEqual([]);
     expect(gate.of(transport)).not.toEqual([]);
   });
 

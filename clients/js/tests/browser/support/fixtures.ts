@@ -2,11 +2,13 @@
 
 import { test as base } from "@playwright/test";
 import { Database } from "./database.js";
+import { Demo } from "./demo.js";
 import { Gate } from "./gate.js";
 import { Relay } from "./relay.js";
 import { Writer } from "./writer.js";
 
 interface Fixtures {
+  demo: Demo;
   database: Database;
   relay: Relay;
   /** Before the relay. */
@@ -32,6 +34,12 @@ export const test = base.extend<Fixtures>({
     const database = await Database.create(`browser_${testInfo.workerIndex}_${databases++}`);
     await use(database);
     await database.drop();
+  },
+  // biome-ignore lint/correctness/noEmptyPattern: as above
+  demo: async ({}, use) => {
+    const demo = await Demo.start();
+    await use(demo);
+    await demo.end();
   },
   relay: async ({ database }, use) => {
     const relay = await Relay.start(database.url);
