@@ -285,6 +285,7 @@ async fn the_page_needs_nothing_from_elsewhere_and_knows_the_rooms() {
         ("/page/page.css", "text/css"),
         ("/page/main.js", "text/javascript"),
         ("/page/pane.js", "text/javascript"),
+        ("/page/timeline.js", "text/javascript"),
         ("/page/message.js", "text/javascript"),
         ("/page/room.js", "text/javascript"),
         ("/page/latency.js", "text/javascript"),

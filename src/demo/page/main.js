@@ -16,7 +16,7 @@ const kept = JSON.parse(sessionStorage.getItem(KEPT) ?? "[]");
 const panes = PEOPLE.map((name, at) => new Pane({ rooms: ROOMS, room: ROOMS[0], name, ...kept[at] }));
 
 // A narrow window shows one of the panes.
-const buttons = panes.map((pane, at) => {
+const buttons = panes.map((_, at) => {
   const button = document.createElement("button");
   button.type = "button";
   button.onclick = () => show(at);
@@ -24,8 +24,10 @@ const buttons = panes.map((pane, at) => {
 });
 
 function show(shown) {
-  panes.forEach((pane, at) => pane.element.classList.toggle("shown", at === shown));
-  buttons.forEach((button, at) => button.setAttribute("aria-pressed", at === shown));
+  for (const [at, pane] of panes.entries()) {
+    pane.element.classList.toggle("shown", at === shown);
+    buttons[at].setAttribute("aria-pressed", at === shown);
+  }
   panes[shown].reveal();
 }
 

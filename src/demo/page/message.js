@@ -13,6 +13,10 @@ function button(text, onclick, focusable) {
 const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium", hourCycle: "h23" });
 
 export class Message {
+  /** How it came: in words, and only where it came live. */
+  arrival;
+  /** What its owner does to it at the moment: what is shown in the place of the row. */
+  change;
   #parts;
   #buttons = "";
   #isCurrent = false;

@@ -1,13 +1,13 @@
-/** One person in one room: a subscription, the picture that its events make, and what the person does. */
+/** One person in one room: a subscription, how it is doing, and what the person does. */
 
-import { RowList, subscribe } from "/rowcast.js";
+import { subscribe } from "/rowcast.js";
 import { inWords, now, parseTime, Strip } from "./latency.js";
 import { Message } from "./message.js";
 import { edit, remove, roomUrl, send } from "./room.js";
+import { Timeline } from "./timeline.js";
 
-/** Messages of the history, and those that are kept on the page. */
+/** Messages of the history. */
 const HISTORY = 30;
-const LIMIT = 200;
 
 /** Short times, so that one can watch: the client's own are longer. */
 const TIMES = { openTimeout: 2000, climbAfter: 5000, pollInterval: 2000, wait: 5 };
@@ -18,6 +18,8 @@ const FOLLOWING = {
   "long-poll": "Live: a request waits for the next change.",
   poll: "Not quite live: asking every few seconds.",
 };
+
+const WAITING = "committed, waiting for its event …";
 
 /** Farther apart than this, in ms, the clocks of page and database are not one: no latency can be told. */
 const CLOCKS_DIFFER = -20;
@@ -32,15 +34,9 @@ export class Pane {
   #share = false;
   #subscription;
   #transport;
-  #list = new RowList({ limit: LIMIT, compare: (a, b) => a.id - b.id });
-  /** What is shown, by id; and of rows that came live how long they took. */
-  #messages = new Map();
-  #latencies = new Map();
+  #timeline;
   /** Messages on their way, by nonce: shown at once, until their event comes. */
   #outbox = new Map();
-  /** Edits and deletions on their way, by id. */
-  #changes = new Map();
-  #current;
 
   constructor({ name, room, rooms }) {
     this.element = template.content.firstElementChild.cloneNode(true);
@@ -51,15 +47,19 @@ export class Pane {
       ladder: [...this.element.querySelectorAll(".ladder li")],
       status: part(".status"),
       again: part(".again"),
-      scroll: part(".scroll"),
       note: part(".note"),
       aloud: part(".aloud"),
-      messages: part(".messages"),
-      jump: part(".jump"),
+      log: part(".scroll"),
       composer: part(".composer"),
       curl: part(".curl code"),
     };
     this.#strip = new Strip(part(".latency"));
+    this.#timeline = new Timeline({
+      scroll: this.#parts.log,
+      jump: part(".jump"),
+      refuge: part(".composer .text"),
+      draw: (row) => this.#draw(row),
+    });
     this.#parts.name.value = name;
     this.#parts.room.append(...rooms.map((room) => new Option(room)));
     this.#parts.room.value = rooms.includes(room) ? room : rooms[0];
@@ -77,7 +77,7 @@ export class Pane {
 
   /** It has come into view, in a window that shows one pane at a time. */
   reveal() {
-    this.#scrollToEnd();
+    this.#timeline.scrollToEnd();
   }
 
   start(share) {
@@ -95,10 +95,10 @@ export class Pane {
   }
 
   #listen() {
-    const { name, room, again, scroll, messages, jump, composer } = this.#parts;
+    const { name, room, again, composer } = this.#parts;
     name.onchange = () => {
       this.#label();
-      for (const row of this.#list.rows) this.#draw(row);
+      this.#timeline.redraw();
       this.onChange();
     };
     room.onchange = () => {
@@ -119,41 +119,24 @@ export class Pane {
     composer.onkeydown = (event) => {
       if (event.key === "ArrowUp" && !composer.elements[0].value) this.#editLast(event);
     };
-    messages.onkeydown = (event) => this.#move(event);
-    messages.addEventListener("focusin", ({ target }) => this.#makeCurrent(target.closest(".message")));
-    scroll.onscroll = () => {
-      if (this.#isAtEnd()) jump.hidden = true;
-    };
-    jump.onclick = () => {
-      this.#scrollToEnd();
-      composer.elements[0].focus();
-    };
   }
 
   #label() {
     const [field] = this.#parts.composer.elements;
     this.element.setAttribute("aria-label", this.name);
-    this.#parts.scroll.setAttribute("aria-label", `Messages, as ${this.name} sees them`);
+    this.#parts.log.setAttribute("aria-label", `Messages, as ${this.name} sees them`);
     field.setAttribute("aria-label", `Message from ${this.name}`);
     field.placeholder = `Write as ${this.name}`;
   }
 
   /** Enters the room that is chosen: its history, then what comes. */
   #enter() {
-    this.#outbox.clear();
-    this.#clear();
+    for (const nonce of this.#outbox.keys()) this.#discard(nonce);
+    this.#timeline.clear();
     this.#strip.clear();
     this.#say("");
     this.#parts.curl.textContent = `curl -N -H 'Accept: text/event-stream' '${roomUrl(this.room)}?last=5'`;
     this.#follow();
-  }
-
-  #clear() {
-    this.#list.clear();
-    this.#messages.clear();
-    this.#latencies.clear();
-    this.#changes.clear();
-    this.#parts.messages.replaceChildren(...[...this.#outbox.values()].map(({ message }) => message.element));
   }
 
   /** Subscribes, from the cursor where there is one, else to the history first. */
@@ -161,7 +144,7 @@ export class Pane {
     const before = this.#subscription;
     this.#subscription = undefined;
     before?.close();
-    this.#parts.scroll.setAttribute("aria-busy", "true");
+    this.#parts.log.setAttribute("aria-busy", "true");
     this.#subscription = subscribe(roomUrl(this.room), {
       ...TIMES,
       last: HISTORY,
@@ -176,13 +159,13 @@ export class Pane {
 
   #onReset(code) {
     // What was committed comes with the history, or is gone.
-    for (const [nonce, { id }] of this.#outbox) if (id) this.#outbox.delete(nonce);
-    this.#clear();
+    for (const [nonce, { id }] of this.#outbox) if (id) this.#discard(nonce);
+    this.#timeline.clear();
     this.#say(`The relay can't go on from where we were (${code}): the list begins anew.`);
   }
 
   #onStatus({ state, transport, retryInMs, error, leader }) {
-    const { status, again, ladder, scroll } = this.#parts;
+    const { status, again, ladder, log } = this.#parts;
     const reason = error?.message ? ` (${error.message.replace(/\.$/, "")})` : "";
     const seconds = ((retryInMs ?? 0) / 1000).toFixed(1);
     const shared = { true: " Others listen in.", false: " By another pane or tab." }[leader] ?? "";
@@ -199,7 +182,7 @@ export class Pane {
     }
     again.textContent = state === "closed" ? "Try again" : "Try SSE now";
     again.hidden = state !== "closed" && (transport === "sse" || leader === false);
-    if (state === "ready") scroll.setAttribute("aria-busy", "false");
+    if (state === "ready") log.setAttribute("aria-busy", "false");
     if (state === "ready" && transport !== this.#transport) {
       this.#transport = transport;
       this.onTransport();
@@ -207,87 +190,42 @@ export class Pane {
   }
 
   #onEvent(event) {
-    const atEnd = this.#isAtEnd();
     const { id } = event.key;
-    this.#list.apply(event);
-    this.#changes.delete(id);
-    if (event.op === "delete") {
-      this.#forget(id);
-      return;
-    }
-    if (!event.row) return;
-    const isNew = this.#take(event.row);
+    const sent = this.#outbox.get(event.row?.nonce);
+    if (sent) this.#outbox.delete(event.row.nonce);
+    // Deleted before it was delivered.
+    if (event.op === "delete")
+      for (const [nonce, { id: committed }] of this.#outbox) if (committed === id) this.#discard(nonce);
+    const message = sent?.message ?? this.#timeline.get(id);
+    if (message) message.change = undefined;
+    this.#timeline.apply(event, sent?.message);
     // Rows of the history stand as they are: nobody waited for them.
-    if (event.id !== null) this.#measure(event);
-    this.#draw(event.row);
-    this.#arrange();
-    if (atEnd) this.#scrollToEnd();
-    else if (isNew && event.id !== null) this.#parts.jump.hidden = false;
+    if (event.id !== null && event.row) this.#measure(event);
   }
 
-  /** Gives the row its message on the page: the one that was shown when it was sent, or a new one. */
-  #take(row) {
-    const sent = this.#outbox.get(row.nonce);
-    if (sent) this.#outbox.delete(row.nonce);
-    if (this.#messages.has(row.id)) return false;
-    this.#messages.set(row.id, sent?.message ?? new Message());
-    return !sent;
-  }
-
+  /** How long ago a change was committed that is on the page now. */
   #measure({ op, row }) {
     const since = now() - parseTime((op === "update" && row.edited_at) || row.created_at);
+    const message = this.#timeline.get(row.id);
+    if (since < CLOCKS_DIFFER || !message) return;
     const { transport } = this.#subscription.status;
-    if (since < CLOCKS_DIFFER) return;
-    this.#latencies.set(row.id, `${inWords(since)} by ${TRANSPORTS[transport]}`);
+    message.arrival = `${inWords(since)} by ${TRANSPORTS[transport]}`;
     this.#strip.add(since, transport);
+    this.#draw(row);
   }
 
   #draw(row) {
-    const message = this.#messages.get(row.id);
+    const message = this.#timeline.get(row.id);
     if (!message) return;
-    const change = this.#changes.get(row.id);
+    const { change, arrival } = message;
     const own = row.author === this.name;
-    const facts = [row.edited_at && "edited", this.#latencies.get(row.id)].filter(Boolean);
     message.show({
       row: { ...row, body: change?.body ?? row.body },
       own,
       state: change?.state ?? "committed",
-      meta: change?.words ?? facts.join(" · "),
+      meta: change?.words ?? [row.edited_at && "edited", arrival].filter(Boolean).join(" · "),
       actions: change?.actions ?? (own ? { Edit: () => this.#edit(row), Delete: () => this.#remove(row) } : {}),
     });
-  }
-
-  /** Brings the messages into the order of the rows, those on their way last. */
-  #arrange() {
-    const { messages } = this.#parts;
-    const rows = new Set(this.#list.rows.map(({ id }) => id));
-    for (const id of this.#messages.keys()) if (!rows.has(id)) this.#forget(id);
-    let place = messages.firstElementChild;
-    for (const id of rows) {
-      const element = this.#messages.get(id)?.element;
-      if (!element) continue;
-      if (element === place) place = place.nextElementSibling;
-      else messages.insertBefore(element, place);
-    }
-    // Tab reaches the newest, and whichever one the arrow keys went to.
-    if (!messages.contains(document.activeElement)) this.#makeCurrent(messages.lastElementChild);
-  }
-
-  #forget(id) {
-    const message = this.#messages.get(id);
-    for (const [nonce, sent] of this.#outbox) if (sent.id === id) this.#discard(nonce);
-    this.#messages.delete(id);
-    this.#latencies.delete(id);
-    if (message) this.#drop(message.element);
-  }
-
-  /** Takes an element away; where the focus was in it, a neighbour gets it. */
-  #drop(element) {
-    const heir = element.contains(document.activeElement)
-      ? (element.nextElementSibling ?? element.previousElementSibling ?? this.#parts.composer.elements[0])
-      : undefined;
-    element.remove();
-    heir?.focus();
   }
 
   #compose(body) {
@@ -295,9 +233,8 @@ export class Pane {
     const sent = { message: new Message(), row: { author: this.name, body, nonce }, id: undefined };
     this.#outbox.set(nonce, sent);
     this.#say("");
-    this.#parts.messages.append(sent.message.element);
+    this.#timeline.append(sent.message);
     this.#post(sent);
-    this.#scrollToEnd();
   }
 
   /** Sends it, for the first time or again. Its event may come before the answer does. */
@@ -311,7 +248,7 @@ export class Pane {
       const id = await send(this.room, row);
       const sent = this.#outbox.get(nonce);
       if (sent) sent.id = id;
-      show("waiting", "committed, waiting for its event …");
+      show("waiting", WAITING);
     } catch (error) {
       this.#sayAloud(`Not sent. ${error.message}`);
       show("failed", `Not sent. ${error.message}`, {
@@ -324,11 +261,12 @@ export class Pane {
   #discard(nonce) {
     const sent = this.#outbox.get(nonce);
     this.#outbox.delete(nonce);
-    if (sent) this.#drop(sent.message.element);
+    if (sent) this.#timeline.discard(sent.message);
   }
 
   async #edit(row) {
-    const body = await this.#messages.get(row.id)?.edit(this.#changes.get(row.id)?.body ?? row.body);
+    const message = this.#timeline.get(row.id);
+    const body = await message?.edit(message.change?.body ?? row.body);
     if (body) this.#change(row, "saving …", body, () => edit(row.id, body));
   }
 
@@ -336,63 +274,33 @@ export class Pane {
     this.#change(row, "deleting …", row.body, () => remove(row.id));
   }
 
-  /** Shows a change at once, and waits for the event that says the same. */
+  /** Shows a change at once, and waits for the event that says the same: it may come before the answer does. */
   async #change(row, words, body, act) {
+    const message = this.#timeline.get(row.id);
+    if (!message) return;
     const set = (change) => {
-      this.#changes.set(row.id, { body, ...change });
+      message.change = change;
       this.#draw(row);
     };
-    set({ state: "waiting", words, actions: {} });
-    const { id } = row;
+    const own = { body, state: "waiting", words, actions: {} };
+    set(own);
     try {
       await act();
-      if (this.#changes.has(id)) set({ state: "waiting", words: "committed, waiting for its event …", actions: {} });
+      if (message.change === own) set({ ...own, words: WAITING });
     } catch (error) {
-      const giveUp = () => {
-        this.#changes.delete(id);
-        this.#draw(row);
-      };
-      const actions = { "Try again": () => this.#change(row, words, body, act), "Leave it": giveUp };
+      if (message.change !== own) return;
+      const actions = { "Try again": () => this.#change(row, words, body, act), "Leave it": () => set(undefined) };
+      set({ body, state: "failed", words: `Not changed. ${error.message}`, actions });
       this.#sayAloud(`Not changed. ${error.message}`);
-      if (this.#changes.has(id)) set({ state: "failed", words: `Not changed. ${error.message}`, actions });
     }
   }
 
   /** As in other chats: the up arrow in an empty composer edits one's last message. */
   #editLast(event) {
-    const last = this.#list.rows.findLast(({ author }) => author === this.name);
+    const last = this.#timeline.rows.findLast(({ author }) => author === this.name);
     if (!last) return;
     event.preventDefault();
     this.#edit(last);
-  }
-
-  /** Up, down, home and end go from message to message. */
-  #move(event) {
-    const all = [...this.#parts.messages.children];
-    const at = all.indexOf(event.target.closest(".message"));
-    const to = { ArrowUp: at - 1, ArrowDown: at + 1, Home: 0, End: all.length - 1 }[event.key];
-    if (to === undefined || !all[to]) return;
-    event.preventDefault();
-    all[to].focus();
-  }
-
-  #makeCurrent(element) {
-    const all = [...this.#messages.values(), ...[...this.#outbox.values()].map(({ message }) => message)];
-    const message = all.find((message) => message.element === element);
-    if (!message || message === this.#current) return;
-    if (this.#current) this.#current.isCurrent = false;
-    message.isCurrent = true;
-    this.#current = message;
-  }
-
-  #isAtEnd() {
-    const { scrollHeight, scrollTop, clientHeight } = this.#parts.scroll;
-    return scrollHeight - scrollTop - clientHeight < 40;
-  }
-
-  #scrollToEnd() {
-    this.#parts.scroll.scrollTop = this.#parts.scroll.scrollHeight;
-    this.#parts.jump.hidden = true;
   }
 
   #say(text) {
