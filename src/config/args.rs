@@ -2,18 +2,11 @@
 
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
+use super::access::AccessArgs;
+use super::limits::{LimitArgs, TlsArgs};
 use super::values;
-
-/// Who may subscribe.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum AuthArg {
-    /// Everybody who can reach the address
-    None,
-    /// Bearers of a signed token (not available in this version)
-    Jwt,
-}
 
 #[derive(Args, Clone, Debug)]
 pub struct DatabaseArgs {
@@ -32,6 +25,15 @@ pub struct DatabaseArgs {
 pub struct ServeArgs {
     #[command(flatten)]
     pub database: DatabaseArgs,
+
+    #[command(flatten)]
+    pub tls: TlsArgs,
+
+    #[command(flatten)]
+    pub access: AccessArgs,
+
+    #[command(flatten)]
+    pub limits: LimitArgs,
 
     /// The same database past its connection pooler, for LISTEN [default: --database-url]
     #[arg(
@@ -57,10 +59,6 @@ pub struct ServeArgs {
         help_heading = "HTTP"
     )]
     pub listen: String,
-
-    /// Who may subscribe; must be given unless every address of --listen is a loopback one [default there: none]
-    #[arg(long, env = "ROWCAST_AUTH", value_enum, help_heading = "HTTP")]
-    pub auth: Option<AuthArg>,
 
     /// An origin whose pages may read streams (CORS), exact, as `https://app.example.org`; repeatable, or a comma between
     #[arg(long = "allow-origin", env = "ROWCAST_ALLOW_ORIGIN", value_name = "ORIGIN", value_delimiter = ',',

@@ -2,7 +2,10 @@
 //!
 //! Flags win over the environment. An error is one line that names the flag and the variable.
 
+mod access;
 mod args;
+mod limits;
+mod secret;
 mod values;
 
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -10,15 +13,11 @@ use std::time::Duration;
 
 use clap::{Args as _, FromArgMatches as _};
 
-pub use args::{AuthArg, DatabaseArgs, ServeArgs};
+pub use access::{Auth, AuthArg, JwtAlgorithm, JwtConfig, KeySource};
+pub use args::{DatabaseArgs, ServeArgs};
+pub use limits::{Limits, Network, TlsFiles};
+pub use secret::Secret;
 pub use values::{duration, source_name};
-
-/// Who may subscribe.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Auth {
-    /// Everybody who can reach the address.
-    None,
-}
 
 /// Everything a relay can be told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +29,10 @@ pub struct ServeConfig {
     pub pool_size: usize,
     /// Never empty: more than one where a name has several addresses; the first that can be bound is served.
     pub listen: Vec<SocketAddr>,
+    /// `None`: without TLS.
+    pub tls: Option<TlsFiles>,
     pub auth: Auth,
+    pub limits: Limits,
     /// Exact, as browsers send them.
     pub allow_origins: Vec<String>,
     /// Empty, or with a slash before and none behind.
@@ -75,10 +77,30 @@ pub enum ConfigError {
          who reaches it could subscribe; --auth none says that this is meant"
     )]
     AuthMissing(SocketAddr),
+    #[error("{0} is for --auth (ROWCAST_AUTH) jwt, which is not given: without it everybody could subscribe")]
+    NeedsJwt(&'static str),
     #[error(
-        "--auth (ROWCAST_AUTH) jwt is not available in this version: use none behind a proxy that lets in whom you want"
+        "--auth (ROWCAST_AUTH) jwt needs the keys of tokens: exactly one of --jwt-secret (ROWCAST_JWT_SECRET), --jwt-public-key \
+         (ROWCAST_JWT_PUBLIC_KEY) and --jwks-url (ROWCAST_JWKS_URL)"
     )]
-    JwtUnavailable,
+    JwtKeys,
+    #[error(
+        "--jwt-secret (ROWCAST_JWT_SECRET) is too short: give 32 bytes or more, as of `openssl rand -base64 48`"
+    )]
+    ShortSecret,
+    #[error(
+        "--jwks-url (ROWCAST_JWKS_URL) {0} must be https, since whoever is in between could give keys of their own"
+    )]
+    OpenJwks(url::Url),
+    #[error(
+        "--jwt-algorithms (ROWCAST_JWT_ALGORITHMS): {0:?} does not go with these keys: HS256, HS384 and HS512 are for --jwt-secret, \
+         the others for public keys"
+    )]
+    Algorithm(JwtAlgorithm),
+    #[error(
+        "--tls-cert (ROWCAST_TLS_CERT) and --tls-key (ROWCAST_TLS_KEY) go together: give both, or neither"
+    )]
+    HalfTls,
     #[error(
         "--ring-bytes (ROWCAST_RING_BYTES) is {ring}, more than --ring-total-bytes (ROWCAST_RING_TOTAL_BYTES), {total}"
     )]
@@ -100,7 +122,8 @@ impl ServeConfig {
     pub fn new(args: ServeArgs) -> Result<Self, ConfigError> {
         let database_url = args.database.url()?.to_owned();
         let listen = addresses(&args.listen)?;
-        let auth = auth(args.auth, &listen)?;
+        let auth = Auth::new(args.access, &listen)?;
+        let tls = TlsFiles::new(args.tls)?;
         if args.ring_bytes > args.ring_total_bytes {
             return Err(ConfigError::RingTotal {
                 ring: args.ring_bytes,
@@ -112,7 +135,9 @@ impl ServeConfig {
             listen_database_url: args.listen_database_url.filter(|url| !url.is_empty()),
             pool_size: args.pool_size.into(),
             listen,
+            tls,
             auth,
+            limits: args.limits.into(),
             allow_origins: args.allow_origins,
             base_path: args.base_path,
             allow_publish: args.allow_publish,
@@ -176,15 +201,6 @@ fn addresses(value: &str) -> Result<Vec<SocketAddr>, ConfigError> {
     }
 }
 
-/// An address that others reach is never open by default.
-fn auth(given: Option<AuthArg>, listen: &[SocketAddr]) -> Result<Auth, ConfigError> {
-    match (given, listen.iter().find(|address| !address.ip().is_loopback())) {
-        (Some(AuthArg::Jwt), _) => Err(ConfigError::JwtUnavailable),
-        (None, Some(open)) => Err(ConfigError::AuthMissing(*open)),
-        (Some(AuthArg::None), _) | (None, None) => Ok(Auth::None),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use clap::Parser;
@@ -231,11 +247,17 @@ mod tests {
     }
 
     #[test]
-    fn jwt_is_refused_never_open() {
-        assert_eq!(
-            config(&["--auth", "jwt"]).err(),
-            Some(ConfigError::JwtUnavailable)
-        );
+    fn what_speaks_of_tokens_is_never_open() {
+        for option in [
+            ["--jwt-secret", "x"],
+            ["--authorize-sql", "select true"],
+            ["--auth-cookie", "session"],
+        ] {
+            assert!(
+                matches!(config(&option), Err(ConfigError::NeedsJwt(_))),
+                "{option:?}"
+            );
+        }
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! The kinds of values that options take: each parser's error completes "invalid value 'x' for '--flag': …".
 
+use std::net::IpAddr;
 use std::time::Duration;
+
+use super::limits::Network;
 
 /// A duration with its unit: `15s`, `2ms`, `1m 30s`; a bare number is seconds.
 pub fn duration(text: &str) -> Result<Duration, String> {
@@ -77,6 +80,39 @@ pub fn base_path(text: &str) -> Result<String, String> {
     } else {
         format!("/{trimmed}")
     })
+}
+
+/// A cookie's name: a token of HTTP (RFC 6265, 4.1.1).
+pub fn cookie_name(text: &str) -> Result<String, String> {
+    let legal = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+    if !text.is_empty() && text.chars().all(legal) {
+        return Ok(text.to_owned());
+    }
+    Err("a cookie's name has letters, digits and !#$%&'*+-.^_`|~".to_owned())
+}
+
+/// Bytes of a request's head. hyper needs 8 KiB of buffer at least.
+pub fn head_bytes(text: &str) -> Result<usize, String> {
+    match bytes(text)? {
+        few if few < 8 << 10 => Err("it must be 8KiB or more".to_owned()),
+        many if many > 1 << 20 => Err("it must be 1MiB or less".to_owned()),
+        size => Ok(size),
+    }
+}
+
+/// An address, or a network as `10.0.0.0/8`.
+pub fn network(text: &str) -> Result<Network, String> {
+    let wrong = || "a network is an address, with or without /BITS, as 10.0.0.0/8 or ::1".to_owned();
+    let (address, bits) = match text.split_once('/') {
+        Some((address, bits)) => (address, Some(bits.parse().map_err(|_| wrong())?)),
+        None => (text, None),
+    };
+    let address: IpAddr = address.parse().map_err(|_| wrong())?;
+    let most = if address.is_ipv4() { 32 } else { 128 };
+    match bits.unwrap_or(most) {
+        bits if bits <= most => Ok(Network { address, bits }),
+        _ => Err(wrong()),
+    }
 }
 
 /// A source's name.

@@ -20,7 +20,10 @@ pub(super) fn routes() -> Router {
         .route("/page/page.css", file(CSS, include_str!("page/page.css")))
         .route("/page/main.js", file(SCRIPT, include_str!("page/main.js")))
         .route("/page/pane.js", file(SCRIPT, include_str!("page/pane.js")))
-        .route("/page/timeline.js", file(SCRIPT, include_str!("page/timeline.js")))
+        .route(
+            "/page/timeline.js",
+            file(SCRIPT, include_str!("page/timeline.js")),
+        )
         .route("/page/message.js", file(SCRIPT, include_str!("page/message.js")))
         .route("/page/room.js", file(SCRIPT, include_str!("page/room.js")))
         .route("/page/latency.js", file(SCRIPT, include_str!("page/latency.js")))
