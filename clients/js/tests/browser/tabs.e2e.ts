@@ -93,6 +93,21 @@ test("the relay is killed under tabs that share, and nothing is lost or repeated
   expect(gate.peak).toBe(1);
 });
 
+test("a reset reaches every tab once, and each goes on", async ({ context, database, gate }) => {
+  const tabs = await threeTabs(context, gate.url);
+  await database.insert(1);
+  for (const tab of tabs) await tab.hasExactly([1]);
+
+  await database.query("truncate messages");
+  for (const tab of tabs) await expect.poll(() => tab.resets()).toMatchObject([{ code: "truncated" }]);
+  await database.insert(2);
+
+  for (const tab of tabs) {
+    await tab.hasExactly([1, 2]);
+    expect(await tab.resets()).toHaveLength(1);
+  }
+});
+
 test("a reload resumes where the page was, without a hole or a repeat", async ({ page, gate, startWriter }) => {
   const options = { ...QUICK, persist: true, ledger: true };
   const follower = await Follower.open(page, gate.url, options);
@@ -110,4 +125,19 @@ test("a reload resumes where the page was, without a hole or a repeat", async ({
   }
 
   await follower.hasExactly(await writer.stop());
+});
+
+test("a browser that was offline goes on where it was", async ({ page, context, database, gate }) => {
+  const follower = await Follower.open(page, gate.url, QUICK);
+  await follower.ready("sse");
+  await database.insert(1);
+  await follower.hasExactly([1]);
+
+  await context.setOffline(true);
+  gate.cut("sse");
+  await expect.poll(async () => (await follower.status()).state).toBe("waiting");
+  for (const n of [2, 3, 4]) await database.insert(n);
+  await context.setOffline(false);
+
+  await follower.hasExactly([1, 2, 3, 4]);
 });
