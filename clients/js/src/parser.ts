@@ -28,13 +28,13 @@ export function createParser(
   const line = (text: string): void => {
     if (!text) {
       // Without data nothing is dispatched, as `event: x` alone.
-      if (data) onFrame({ type, data: data.slice(0, -1), id });
+      if (data) onFrame({ type, data: data.slice(1), id });
       type = data = "";
       id = undefined;
       return;
     }
     const [, field, value = ""] = /^([^:]*)(?:: ?(.*))?$/s.exec(text) as unknown as [string, string, string?];
-    if (field === "data") data += `${value}\n`;
+    if (field === "data") data += `\n${value}`;
     else if (field === "event") type = value;
     else if (field === "id" && !value.includes("\0")) id = value;
     else if (field === "retry" && /^\d+$/.test(value)) onRetry(+value);

@@ -1,40 +1,37 @@
 /** One request for events, and what its answer means where it is no success. */
 
-import type { Drive } from "./drive.js";
+import type { Attempt } from "./drive.js";
 import { RowcastError } from "./error.js";
 
 /**
- * Asks for the events after the subscriber's cursor. Throws what `fetch` throws, and a `RowcastError` for any other
- * status than one of success.
+ * Asks for the events after the subscriber's cursor, without one for the newest `last`. `parameters` are those of the
+ * transport. Throws what `fetch` throws, and a `RowcastError` where the status is none of success.
  */
 export async function request<Row>(
-  { subscriber, headers, signal }: Drive<Row>,
+  { subscriber, token, signal }: Attempt<Row>,
   accept: string,
-  parameters: Record<string, number | string | undefined>,
+  parameters = "",
 ): Promise<Response> {
-  const { options, cursor } = subscriber;
-  const url = new URL(subscriber.url);
-  for (const [name, value] of Object.entries({ after: cursor, ...parameters })) {
-    if (value !== undefined) url.searchParams.set(name, `${value}`);
-  }
-  const { credentials, fetch = globalThis.fetch } = options;
-  const response = await fetch(url, {
-    headers: { ...headers, accept },
+  const { url, cursor, options } = subscriber;
+  const { headers, credentials, last = 0, fetch: send = fetch } = options;
+  const address = new URL(url);
+  address.search += parameters;
+  address.searchParams.set(cursor ? "after" : "last", cursor || `${last}`);
+  const response = await send(address, {
+    headers: { ...headers, accept, ...(token && { authorization: `Bearer ${token}` }) },
+    credentials,
     signal,
     cache: "no-store",
-    ...(credentials && { credentials }),
-  });
+  } as RequestInit);
   if (response.ok) return response;
   // A problem document (RFC 9457) of the relay's, or anything of a proxy's.
-  const problem = await response.json().catch(() => ({}));
-  const { code = `http_${response.status}`, detail = response.statusText, cursor: next } = problem;
-  throw new RowcastError(response.status, code, detail, retryAfter(response), next);
-}
-
-/** `Retry-After` in ms: RFC 9110 has seconds, or a date. */
-function retryAfter(response: Response): number | undefined {
-  const text = response.headers.get("retry-after");
-  if (!text) return undefined;
-  const milliseconds = /^\d+$/.test(text) ? +text * 1000 : Date.parse(text) - Date.now();
-  return milliseconds >= 0 ? milliseconds : undefined;
+  const { status } = response;
+  const { code, detail, cursor: next } = (await response.json().catch(() => {})) ?? {};
+  throw new RowcastError(detail, {
+    status,
+    code: code ?? `http_${status}`,
+    cursor: next,
+    // Seconds. A date gives none: then the usual pause will do.
+    retryAfterMs: +(response.headers.get("retry-after") ?? 0) * 1000,
+  });
 }

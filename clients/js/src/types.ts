@@ -25,7 +25,7 @@ export interface Reset {
   /** `truncated`, `epoch`, `expired`, `cursor_ahead`, `invalid_cursor` or `gone`. */
   code: string;
   /** Where it goes on; absent where the newest `last` come first. */
-  cursor?: string;
+  cursor?: string | undefined;
 }
 
 /** How a subscription is doing. */
@@ -78,7 +78,7 @@ export interface Options<Row = Record<string, unknown>> extends Handlers<Row> {
   wait?: number;
   /** Milliseconds within which a stream must be open, and go on until `ready`. Default 5,000. */
   openTimeout?: number;
-  /** Milliseconds of silence after which a stream is dead. Default 40,000: two of the relay's heartbeats, and some. */
+  /** Milliseconds of silence after which a stream is dead. Default 35,000: two of the relay's heartbeats, and some. */
   silenceTimeout?: number;
   /** Milliseconds until a better transport is tried again; doubled each time it fails. Default 30,000. */
   climbAfter?: number;
