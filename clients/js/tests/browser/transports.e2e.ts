@@ -67,6 +67,9 @@ for (const transport of TRANSPORTS) {
   });
 }
 
+/** Gives hanging streams up soon, and stays where it is then. */
+const SETTLED = { ...IMPATIENT, climbAfter: 60_000 };
+
 /** Ways in which a proxy is no good for streams. */
 const STREAMS_BROKEN: [words: string, fault: Fault][] = [
   ["are held back", "swallow"],
@@ -76,7 +79,7 @@ const STREAMS_BROKEN: [words: string, fault: Fault][] = [
 for (const [words, fault] of STREAMS_BROKEN) {
   test(`where streams ${words} from the start, it follows by long poll`, async ({ page, database, gate }) => {
     gate.faults.sse = fault;
-    const follower = await Follower.open(page, gate.url, IMPATIENT);
+    const follower = await Follower.open(page, gate.url, SETTLED);
     await follower.ready("long-poll");
     await database.insert(1);
 
@@ -90,7 +93,7 @@ for (const [words, fault] of STREAMS_BROKEN) {
   }) => {
     gate.faults.sse = fault;
     gate.faults["long-poll"] = 504;
-    const follower = await Follower.open(page, gate.url, IMPATIENT);
+    const follower = await Follower.open(page, gate.url, SETTLED);
     await follower.ready("poll");
     await database.insert(1);
 
