@@ -1,6 +1,6 @@
 /** One browser, several pages: one connection for all tabs, whoever of them is closed; and reloads. */
 
-import type { BrowserContext } from "@playwright/test";
+import type { BrowserContext, Page } from "@playwright/test";
 import { expect, test } from "./support/fixtures.js";
 import { Follower, QUICK } from "./support/follower.js";
 
@@ -47,30 +47,39 @@ test("a tab that joins while rows are written has the history and what comes, wi
   expect(gate.peak).toBe(1);
 });
 
-test("the leader's tab is closed while rows are written: another leads, and nothing is lost or repeated", async ({
-  context,
-  gate,
-  startWriter,
-  measured,
-}) => {
-  const [leader, ...others] = await threeTabs(context, gate.url);
-  const writer = startWriter();
-  for (const tab of others) await tab.arrivesOver("sse", 20);
+/** How a tab ends. */
+const ENDS: [words: string, end: (page: Page) => Promise<void>][] = [
+  ["is closed", (page) => page.close()],
+  ["goes elsewhere", async (page) => void (await page.goto("about:blank"))],
+];
 
-  const closedAt = performance.now();
-  await leader?.page.close();
-  await expect.poll(() => gate.of("sse").length).toBe(2);
-  const tookOver = (gate.of("sse")[1]?.at ?? Number.NaN) - closedAt;
-  measured(`the leader's tab is closed: another asks for a stream ${Math.round(tookOver)} ms later`);
-  const arrived = Math.max(...(await Promise.all(others.map(async (tab) => (await tab.arrivals()).length))));
-  for (const tab of others) await tab.arrivesOver("sse", arrived);
-  const written = await writer.stop();
+for (const [words, end] of ENDS) {
+  test(`the leader's tab ${words} while rows are written: another leads, and nothing is lost or repeated`, async ({
+    context,
+    gate,
+    startWriter,
+    measured,
+  }) => {
+    const [leader, ...others] = await threeTabs(context, gate.url);
+    if (!leader) throw new Error("three tabs were opened");
+    const writer = startWriter();
+    for (const tab of others) await tab.arrivesOver("sse", 20);
 
-  for (const tab of others) await tab.hasExactly(written);
-  const leaders = await Promise.all(others.map(async (tab) => (await tab.status()).leader));
-  expect(leaders.sort()).toEqual([false, true]);
-  expect(gate.of("sse")).toHaveLength(2);
-});
+    const endedAt = performance.now();
+    await end(leader.page);
+    await expect.poll(() => gate.of("sse").length).toBeGreaterThan(1);
+    const tookOver = (gate.of("sse")[1]?.at ?? Number.NaN) - endedAt;
+    measured(`the leader's tab ${words}: another asks for a stream ${Math.round(tookOver)} ms later`);
+    const arrived = Math.max(...(await Promise.all(others.map(async (tab) => (await tab.arrivals()).length))));
+    for (const tab of others) await tab.arrivesOver("sse", arrived);
+    const written = await writer.stop();
+
+    for (const tab of others) await tab.hasExactly(written);
+    const leaders = async () => (await Promise.all(others.map((tab) => tab.status()))).map(({ leader }) => leader);
+    await expect.poll(async () => (await leaders()).sort()).toEqual([false, true]);
+    await expect.poll(() => gate.open("sse")).toBe(1);
+  });
+}
 
 test("the relay is killed under tabs that share, and nothing is lost or repeated", async ({
   context,
