@@ -153,17 +153,17 @@ test("a stream that hangs is left for another after the time of silence", async 
   await database.insert(2);
 
   await follower.hasExactly([1, 2]);
-  expect(gate.of("sse")).toHaveLength(2);
+  expect(gate.of("sse").length).toBeGreaterThan(1);
 });
 
 test("breaking out of an iteration closes its connection", async ({ page, database, gate }) => {
   await page.goto(`${gate.url}/health/live`);
   const first = page.evaluate(
-    async ({ script, path }) => {
+    async ({ script, path, options }) => {
       const { subscribe } = await import(script);
-      for await (const event of subscribe(path)) return event.row.n;
+      for await (const event of subscribe(path, options)) return event.row.n;
     },
-    { script: "/rowcast.js", path: EVENTS },
+    { script: "/rowcast.js", path: EVENTS, options: QUICK },
   );
   await expect.poll(() => gate.open("sse")).toBe(1);
   // It is open at the gate before the relay has it: a row from before that would be nobody's.
