@@ -1,15 +1,20 @@
 /** One browser, several pages: one connection for all tabs, whoever of them is closed; and reloads. */
 
 import type { BrowserContext, Page } from "@playwright/test";
+import type { TransportName } from "../../src/types.js";
 import { expect, test } from "./support/fixtures.js";
 import { Follower, QUICK } from "./support/follower.js";
 
 /** Three tabs that share, in the order in which they were opened. Returns when all of them are caught up. */
-async function threeTabs(context: BrowserContext, origin: string): Promise<Follower[]> {
+async function threeTabs(
+  context: BrowserContext,
+  origin: string,
+  transport: TransportName = "sse",
+): Promise<Follower[]> {
   const tabs: Follower[] = [];
   for (let tab = 0; tab < 3; tab++) {
     const follower = await Follower.open(await context.newPage(), origin, { ...QUICK, share: true });
-    await follower.ready("sse");
+    await follower.ready(transport);
     tabs.push(follower);
   }
   return tabs;
@@ -25,7 +30,18 @@ test("three tabs share one stream, and each gets every row once", async ({ conte
 
   for (const tab of tabs) await tab.hasExactly(written);
   expect(gate.of("sse")).toHaveLength(1);
-  expect(gate.peak).toBe(1);
+  expect(gate.peaks.sse).toBe(1);
+});
+
+test("where streams are refused, three tabs share one long poll", async ({ context, gate, startWriter }) => {
+  gate.faults.sse = 502;
+  const tabs = await threeTabs(context, gate.url, "long-poll");
+  const writer = startWriter();
+  for (const tab of tabs) await tab.arrivesOver("long-poll", 20);
+  const written = await writer.stop();
+
+  for (const tab of tabs) await tab.hasExactly(written);
+  expect(gate.peaks["long-poll"]).toBe(1);
 });
 
 test("a tab that joins while rows are written has the history and what comes, without a seam", async ({
@@ -44,7 +60,7 @@ test("a tab that joins while rows are written has the history and what comes, wi
 
   await first?.hasExactly(written);
   await late.hasExactly(written);
-  expect(gate.peak).toBe(1);
+  expect(gate.peaks.sse).toBe(1);
 });
 
 /** How a tab ends. */
@@ -99,7 +115,7 @@ test("the relay is killed under tabs that share, and nothing is lost or repeated
   const written = await writer.stop();
 
   for (const tab of tabs) await tab.hasExactly(written);
-  expect(gate.peak).toBe(1);
+  expect(gate.peaks.sse).toBe(1);
 });
 
 test("a reset reaches every tab once, and each goes on", async ({ context, database, gate }) => {
