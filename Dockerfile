@@ -5,6 +5,7 @@ COPY Cargo.toml Cargo.lock ./
 COPY src src
 COPY sql sql
 COPY migrations migrations
+COPY clients/js/rowcast.js clients/js/rowcast.js
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/build/target \
     cargo build --locked --release --bin rowcast && cp target/release/rowcast /rowcast
 

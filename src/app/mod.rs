@@ -76,12 +76,12 @@ pub struct App {
 }
 
 impl App {
-    /// Connects, reads the sources, and binds the socket; `extra` are routes beside the interface's own. The database
-    /// must have been migrated.
+    /// Connects, reads the sources, and binds the socket; `wrap` may add routes to the interface's own and put layers
+    /// around them. The database must have been migrated.
     ///
     /// # Errors
     /// [`AppError`], one line that names the option.
-    pub async fn bind(config: &ServeConfig, extra: Router) -> Result<Self, AppError> {
+    pub async fn bind(config: &ServeConfig, wrap: impl FnOnce(Router) -> Router) -> Result<Self, AppError> {
         let pool = PoolOptions {
             size: config.pool_size,
             ..PoolOptions::default()
@@ -106,7 +106,7 @@ impl App {
                 move || drain.is_started(),
             ))
         };
-        let router = http::router(relay.clone(), http_settings(config, extra)?, drain.clone());
+        let router = http::router(relay.clone(), http_settings(config)?, drain.clone(), wrap);
         let (server, address) = listen_on(&config.listen, &router, &drain)?;
         let mut supervisor = Supervisor::new(
             database,
@@ -245,7 +245,7 @@ fn listen_on(
     Err(failure.expect("there is at least one address"))
 }
 
-fn http_settings(config: &ServeConfig, extra: Router) -> Result<HttpSettings, AppError> {
+fn http_settings(config: &ServeConfig) -> Result<HttpSettings, AppError> {
     let origin =
         |origin: &String| HeaderValue::from_str(origin).map_err(|_| AppError::Origin(origin.clone()));
     Ok(HttpSettings {
@@ -259,7 +259,6 @@ fn http_settings(config: &ServeConfig, extra: Router) -> Result<HttpSettings, Ap
         allow_firehose: config.allow_firehose,
         heartbeat: config.heartbeat,
         retry: config.retry,
-        extra,
         ..HttpSettings::default()
     })
 }

@@ -7,12 +7,11 @@ mod usage;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use axum::Router;
 use clap::{Args, Parser, Subcommand};
 
 use crate::app::App;
 use crate::config::{ServeArgs, ServeConfig};
-use crate::demo::{self, Demo};
+use crate::demo::{self, Demo, Site};
 use crate::pg::migrate::migrate;
 use crate::telemetry::{self, LogArgs};
 
@@ -83,7 +82,7 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     if !applied.is_empty() {
         tracing::info!(?applied, "schema rowcast was brought to this version");
     }
-    let app = App::bind(&config, Router::new()).await?;
+    let app = App::bind(&config, |routes| routes).await?;
     Ok(app.run_until_signalled().await?)
 }
 
@@ -92,9 +91,12 @@ async fn demo(args: DemoArgs) -> anyhow::Result<()> {
     let url = demo.database_url();
     tables::attach_demo(&url).await?;
     let listen = demo::listen_address(args.listen);
-    let app = App::bind(&ServeConfig::for_demo(&url, listen)?, demo::page_router()).await?;
+    let switches = demo::Switches::default();
+    let site = Site::open(&url, switches.clone()).await?;
+    let config = ServeConfig::for_demo(&url, listen)?;
+    let app = App::bind(&config, |routes| site.around(routes)).await?;
     println!("{}", demo.invitation(app.address()));
-    let writer = demo::start_writer(url);
+    let writer = demo::start_writer(url, switches.writing());
     let result = app.run_until_signalled().await;
     writer.stop().await;
     Ok(result?)

@@ -144,7 +144,10 @@ pub async fn attach_demo(url: &str) -> anyhow::Result<()> {
         database_url: Some(url.to_owned()),
     };
     let client = migrated(&database, "attach").await?;
-    let attachment = Attachment::new(demo::TABLE, demo::ROOM_COLUMN);
+    let attachment = Attachment {
+        changes: Some(demo::CHANGES.map(str::to_owned).into()),
+        ..Attachment::new(demo::TABLE, demo::ROOM_COLUMN)
+    };
     attach::attach(&client, &attachment, Duration::ZERO).await?;
     Ok(())
 }

@@ -1,10 +1,20 @@
 //! `rowcast demo`: the main job with nothing set up.
 //!
-//! A private PostgreSQL ([`postgres`]) with a table `messages`, a writer that inserts a few rows a second ([`writer`]),
-//! and a page that shows them arriving ([`page`]). Whatever ends the demo, nothing of it stays.
+//! A private PostgreSQL ([`postgres`]) with a table `messages`, an application that fills it with some chat life
+//! ([`writer`]) and lets people edit and delete ([`messages`]), a page to chat in ([`page`]), and switches on it that
+//! break and mend transports ([`faults`]). Whatever ends the demo, nothing of it stays.
+//!
+//! ```text
+//! page ── POST, subscribe ──► faults ──► the relay's routes ──► PostgreSQL ◄── writer
+//!   └──── PATCH, DELETE ──► messages ───────────────────────────────┘
+//! ```
 
+mod faults;
+mod messages;
 mod page;
 pub mod postgres;
+mod site;
+mod switches;
 mod writer;
 
 use std::fmt::Write;
@@ -12,19 +22,26 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 
 use anyhow::Context;
+use axum::Json;
+use axum::extract::rejection::JsonRejection;
+use axum::http::StatusCode;
 use tokio_postgres::{Client, NoTls};
 
-pub use page::page_router;
-pub use writer::{Writer, start_writer, write_rows};
+pub use site::Site;
+pub use switches::{Switches, Writing};
+pub use writer::{PAUSES, Writer, start_writer, write_rows};
+
+use crate::http::{ApiError, ErrorCode};
 
 use postgres::{Options, Postgres};
 
-/// The rooms that the demo writes to; the page opens on the first.
+/// The rooms that the demo writes to, and that the page knows; it opens on the first.
 pub const ROOMS: [&str; 3] = ["lobby", "kitchen", "workshop"];
 
-/// The table that the demo attaches, and its room column.
+/// The table that the demo attaches, its room column, and the changes that are events: all, so with a journal.
 pub const TABLE: &str = "public.messages";
 pub const ROOM_COLUMN: &str = "room_id";
+pub const CHANGES: [&str; 3] = ["insert", "update", "delete"];
 
 const DATABASE: &str = "demo";
 const PORT: u16 = 8080;
@@ -66,15 +83,16 @@ impl Demo {
     /// What to print once the relay listens on `address`: where to look and what to try.
     pub fn invitation(&self, address: SocketAddr) -> String {
         let room = ROOMS[0];
-        let mut text = format!("\n  Watch   http://{address}/\n");
+        let mut text = format!("\n  Watch     http://{address}/\n");
+        let _ = write!(text, "\n  Database  {}\n", self.database_url());
         if let Some(psql) = self.postgres.psql_command(DATABASE) {
             let insert =
                 format!("insert into messages (room_id, author, body) values ('{room}', 'psql', 'hello')");
-            let _ = write!(text, "\n  Write   {psql} \\\n            -c \"{insert}\"\n");
+            let _ = write!(text, "\n  Write     {psql} \\\n              -c \"{insert}\"\n");
         }
         let _ = write!(
             text,
-            "\n  Follow  curl -N -H 'Accept: text/event-stream' 'http://{address}/v1/rooms/{room}/events?last=5'\n\
+            "\n  Follow    curl -N -H 'Accept: text/event-stream' 'http://{address}/v1/rooms/{room}/events?last=5'\n\
              \n  Ctrl-C ends the demo and removes its database.\n"
         );
         text
@@ -99,4 +117,16 @@ async fn connect(url: &str) -> anyhow::Result<Client> {
         .context("can't reach the private PostgreSQL")?;
     tokio::spawn(connection);
     Ok(client)
+}
+
+/// The body of a request, or the problem with it.
+fn json<T>(body: Result<Json<T>, JsonRejection>) -> Result<T, ApiError> {
+    body.map(|Json(value)| value).map_err(|rejection| {
+        let code = match rejection.status() {
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => ErrorCode::UnsupportedMediaType,
+            StatusCode::PAYLOAD_TOO_LARGE => ErrorCode::BodyTooLarge,
+            _ => ErrorCode::InvalidBody,
+        };
+        ApiError::new(code, "The body is not the JSON object that this path takes.")
+    })
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, ORIGIN};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, ORIGIN, RETRY_AFTER};
 use axum::http::{HeaderValue, Method};
 use tower_http::cors::{AllowCredentials, AllowOrigin, CorsLayer};
 
@@ -28,6 +28,8 @@ pub(super) fn layer(origins: &[HeaderValue]) -> Option<CorsLayer> {
                 CONTENT_TYPE,
                 AUTHORIZATION,
             ])
+            // A script of another origin sees only headers of the Fetch standard's safe list, which lacks this one.
+            .expose_headers([RETRY_AFTER])
             .max_age(PREFLIGHT_AGE)
             .vary([ORIGIN]),
     )
@@ -57,12 +59,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_listed_origin_may_read_with_credentials() {
+    async fn a_listed_origin_may_read_with_credentials_and_learns_when_to_come_back() {
         let headers = headers(Method::GET, "https://app.example.com").await;
         assert_eq!(headers["access-control-allow-origin"], "https://app.example.com");
         assert_eq!(headers["access-control-allow-credentials"], "true");
         assert_eq!(headers["vary"], "origin");
-        assert!(!headers.contains_key("access-control-expose-headers"));
+        assert_eq!(headers["access-control-expose-headers"], "retry-after");
     }
 
     #[tokio::test]

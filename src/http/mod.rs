@@ -4,8 +4,11 @@
 //! serve (sockets, limits) ─► CORS ─► panics ─► gzip ─► drain gate ─► routes: events (SSE | NDJSON | long poll | poll)
 //!                                                                            publish, health, problems
 //! ```
+//!
+//! The client's code ([`client`]) stands beside CORS: every origin may load it.
 
 mod accept;
+mod client;
 mod cors;
 mod error;
 mod events;
@@ -55,12 +58,10 @@ pub struct HttpSettings {
     pub retry: Option<Duration>,
     /// Bytes of a request's body at most.
     pub max_body_bytes: usize,
-    /// More routes, outside of the base path: the demo's page.
-    pub extra: Router,
 }
 
 impl Default for HttpSettings {
-    /// The defaults of the command line, without extra routes.
+    /// The defaults of the command line.
     fn default() -> Self {
         Self {
             allow_origins: Vec::new(),
@@ -70,7 +71,6 @@ impl Default for HttpSettings {
             heartbeat: Duration::from_secs(15),
             retry: None,
             max_body_bytes: 1 << 20,
-            extra: Router::new(),
         }
     }
 }
@@ -82,11 +82,16 @@ struct Shared {
     drain: Drain,
 }
 
-/// All of the HTTP interface as one service.
-pub fn router(relay: Arc<Relay>, settings: HttpSettings, drain: Drain) -> Router {
+/// All of the HTTP interface as one service. `wrap` gets the routes and may add some, outside of the base path, and put
+/// layers around all of them; problems, compression and CORS stand around what it gives back.
+pub fn router(
+    relay: Arc<Relay>,
+    settings: HttpSettings,
+    drain: Drain,
+    wrap: impl FnOnce(Router) -> Router,
+) -> Router {
     let base = settings.base_path.trim_matches('/').to_owned();
     let cors = cors::layer(&settings.allow_origins);
-    let extra = settings.extra.clone();
     let shared = Arc::new(Shared {
         relay,
         settings,
@@ -97,23 +102,26 @@ pub fn router(relay: Arc<Relay>, settings: HttpSettings, drain: Drain) -> Router
         .route("/health/live", with_problems(get(health::live)))
         .route("/health/ready", with_problems(get(health::ready)));
     let events = events_routes(&shared);
-    let routes = if base.is_empty() {
-        health.merge(events)
+    let (routes, code) = if base.is_empty() {
+        (health.merge(events), client::routes())
     } else {
-        health.clone().nest(&format!("/{base}"), health.merge(events))
+        let base = format!("/{base}");
+        let routes = health.clone().nest(&base, health.merge(events));
+        (routes, Router::new().nest(&base, client::routes()))
     };
     // A compressor holds back what a stream has sent; SSE is left alone by default.
     let compressible = DefaultPredicate::new().and(NotForContentType::const_new(ndjson::CONTENT_TYPE));
-    let routes = routes
-        .with_state(shared)
-        .merge(extra)
+    let compression = CompressionLayer::new().compress_when(compressible);
+    let routes = wrap(routes.with_state(shared))
+        .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
-        .layer(CompressionLayer::new().compress_when(compressible))
+        .layer(compression.clone())
         .layer(from_fn(answer_panics));
-    match cors {
+    let routes = match cors {
         Some(cors) => routes.layer(cors),
         None => routes,
-    }
+    };
+    routes.merge(code.layer(compression))
 }
 
 /// The routes of events, all of whose answers vary with `Accept`, and which take nothing new during the drain.

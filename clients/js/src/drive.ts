@@ -157,13 +157,16 @@ export async function drive<Row>(
 
   const on = (type: string, listener: () => void) => globalThis.addEventListener?.(type, listener, { signal });
   on("visibilitychange", () => wake());
-  // Another network has other proxies, and leaves the connections of the one before hanging.
-  on("online", () => {
+  // Another network has other proxies, and leaves the connections of the one before hanging. Offline means a network that
+  // is gone, not that nothing can be reached: a relay on this machine still can.
+  const restart = () => {
     failures = 0;
     ladder.restart?.();
     controller.abort(RESTARTED);
     wake();
-  });
+  };
+  on("online", restart);
+  on("offline", restart);
   signal.addEventListener("abort", () => {
     controller.abort();
     wake();

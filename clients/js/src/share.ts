@@ -61,7 +61,7 @@ export async function share<Row>(subscriber: Subscriber<Row>, newLadder: () => L
 
   // What the connection hands in here goes to the other tabs, too.
   subscriber.deliver = (events) => {
-    if (isAnnounced) say({ events });
+    if (isAnnounced && events.length) say({ events });
     return deliver(events);
   };
   subscriber.ready = (cursor) => {

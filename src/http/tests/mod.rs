@@ -1,5 +1,6 @@
 //! The routes over real feeds whose table a test keeps in memory. (`event_stream` and `sockets` need not even that.)
 
+mod code;
 mod event_stream;
 mod firehose;
 mod lines;
@@ -55,6 +56,10 @@ impl App {
     }
 
     fn with(settings: HttpSettings) -> Self {
+        Self::wrapped(settings, |routes| routes)
+    }
+
+    fn wrapped(settings: HttpSettings, wrap: impl FnOnce(Router) -> Router) -> Self {
         let drain = Drain::new(Duration::from_millis(50));
         let draining = drain.clone();
         let listening = watch::Sender::new(ListenStatus::Up {
@@ -67,7 +72,7 @@ impl App {
         let source = source("messages", RoomType::Text, table.clone());
         relay.insert(source.clone());
         relay.insert(self::source("numbers", RoomType::Int, Arc::default()));
-        let router = router(relay.clone(), settings, drain.clone());
+        let router = router(relay.clone(), settings, drain.clone(), wrap);
         Self {
             relay,
             source,

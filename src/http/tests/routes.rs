@@ -181,13 +181,31 @@ async fn a_panic_is_an_internal_error() {
     async fn panics() {
         panic!("a defect");
     }
-    let extra = Router::new().route("/panics", get(panics));
-    let app = App::with(HttpSettings {
-        extra,
-        ..HttpSettings::default()
+    let app = App::wrapped(HttpSettings::default(), |routes| {
+        routes.route("/panics", get(panics))
     });
     assert_eq!(
         app.problem(Method::GET, "/panics", &[], "").await,
         (500, "internal".into())
     );
+}
+
+#[tokio::test]
+async fn a_layer_of_whoever_starts_the_relay_stands_around_its_routes_and_the_added_ones() {
+    async fn marked(mut response: Response) -> Response {
+        response
+            .headers_mut()
+            .insert("x-layer", HeaderValue::from_static("seen"));
+        response
+    }
+    let app = App::wrapped(HttpSettings::default(), |routes| {
+        routes
+            .route("/page", get(|| async { "page" }))
+            .layer(map_response(marked))
+    });
+    for path in [ROOM, "/health/live", "/page"] {
+        let response = app.get(path, &[]).await;
+        assert_eq!(response.status(), 200, "{path}");
+        assert_eq!(response.headers()["x-layer"], "seen", "{path}");
+    }
 }

@@ -1,0 +1,2 @@
+-- Removes the message $1.
+delete from messages where id = $1
