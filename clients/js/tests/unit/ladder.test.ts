@@ -76,7 +76,7 @@ test("rejected requests and answers of another type count as failures, too", asy
   for (const sse of [{ reject: true }, { headers: { "content-type": "text/html" }, body: "<p>Welcome to the Wi-Fi" }]) {
     const { relay, subscription } = start({}, relayWith({ sse }));
     await until(() => subscription.status.transport === "long-poll", "long polls");
-    await settle();
+    await until(() => relay.requests.length > 2, "the next one");
     expect(relay.transports.slice(0, 3)).toEqual(["sse", "sse", "poll"]);
   }
 });
