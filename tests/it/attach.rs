@@ -22,9 +22,9 @@ use rowcast::pg::in_words;
 use rowcast::pg::source::{Listed, Source, check, list};
 use tokio::sync::mpsc;
 use tokio_postgres::{AsyncMessage, Client, NoTls};
-use url::Url;
 
-use crate::support::{TestDatabase, database, within};
+use crate::support::roles::as_role;
+use crate::support::{TestDatabase, database, run, within};
 
 /// An ordinary table to attach.
 const MESSAGES: &str =
@@ -95,20 +95,18 @@ async fn text(client: &Client, sql: &str) -> String {
 /// A role that may log in, of this database's own, and a URL for it.
 async fn role(db: &TestDatabase, purpose: &str) -> (String, String) {
     let name = format!("{}_{purpose}", db.name);
-    db.batch_execute(&format!(
-        "drop role if exists {name}; create role {name} login password 'secret'"
-    ))
-    .await
-    .expect("make a role");
-    let mut url = Url::parse(&db.url).expect("the server's URL");
-    url.set_username(&name).expect("a URL with a user");
-    url.set_password(Some("secret")).expect("a URL with a password");
-    (name, url.into())
+    run(
+        &db.admin().await,
+        &format!("drop role if exists {name}; create role {name} login password 'secret'"),
+    )
+    .await;
+    let url = as_role(&db.admin_url, &name);
+    (name, url)
 }
 
 /// A session that listens, and the payloads it hears.
 async fn listener(db: &TestDatabase) -> (Client, mpsc::UnboundedReceiver<String>) {
-    let (client, mut connection) = within(tokio_postgres::connect(&db.url, NoTls))
+    let (client, mut connection) = within(tokio_postgres::connect(&db.app_url, NoTls))
         .await
         .expect("connect");
     let (sender, heard) = mpsc::unbounded_channel();

@@ -62,7 +62,7 @@ async fn listener_pid(client: &Client) -> i32 {
 #[tokio::test]
 async fn a_bell_is_heard_by_the_subscribers_of_its_source() {
     let test = empty_database().await;
-    let rig = Rig::new(&test.url, &test.url).await;
+    let rig = Rig::new(&test.relay_url, &test.relay_url).await;
     let mut messages = rig.bell.subscribe("messages");
     let mut orders = rig.bell.subscribe("orders");
     let mut changed = rig.bell.sources_changed();
@@ -108,13 +108,15 @@ async fn a_bell_is_heard_by_the_subscribers_of_its_source() {
 #[tokio::test]
 async fn a_terminated_listener_listens_again() {
     let test = empty_database().await;
-    let rig = Rig::new(&test.url, &test.url).await;
+    let rig = Rig::new(&test.relay_url, &test.relay_url).await;
     let mut messages = rig.bell.subscribe("messages");
     let mut changed = rig.bell.sources_changed();
     until(&mut messages, |state| state.session == 1).await;
     let before = *changed.borrow_and_update();
     let pid = listener_pid(&test).await;
-    test.execute("select pg_terminate_backend($1)", &[&pid])
+    test.admin()
+        .await
+        .execute("select pg_terminate_backend($1)", &[&pid])
         .await
         .unwrap();
     until(&mut messages, |state| state.listening && state.session == 2).await;
@@ -126,7 +128,7 @@ async fn a_terminated_listener_listens_again() {
 #[tokio::test]
 async fn a_stopped_server_process_is_found_by_the_ping() {
     let test = empty_database().await;
-    let rig = Rig::new(&test.url, &test.url).await;
+    let rig = Rig::new(&test.relay_url, &test.relay_url).await;
     let mut messages = rig.bell.subscribe("messages");
     until(&mut messages, |state| state.listening).await;
     let pid = Pid::from_raw(listener_pid(&test).await).unwrap();
@@ -140,7 +142,7 @@ async fn a_stopped_server_process_is_found_by_the_ping() {
 #[tokio::test]
 async fn a_listen_url_of_another_database_is_found_by_the_probe() {
     let (test, other) = (empty_database().await, empty_database().await);
-    let rig = Rig::new(&other.url, &test.url).await;
+    let rig = Rig::new(&other.relay_url, &test.relay_url).await;
     let reason = rig.reason().await;
     assert!(
         reason.contains("another database") && reason.contains("--listen-database-url"),
@@ -157,7 +159,7 @@ async fn a_pooler_in_transaction_mode_is_found_by_the_probe() {
     let reason = rig.reason().await;
     assert!(reason.contains("a pooler in transaction mode"), "{reason}");
     // The other half of the remedy: reads through the pooler, LISTEN past it.
-    let rig = Rig::new(&test.url, &pooler.url(&test.name)).await;
+    let rig = Rig::new(&test.relay_url, &pooler.url(&test.name)).await;
     until(&mut rig.bell.subscribe("messages"), |state| state.listening).await;
 }
 
@@ -169,7 +171,7 @@ async fn an_absent_server_is_tried_until_it_comes() {
         .local_addr()
         .unwrap()
         .port();
-    let rig = Rig::new(&format!("postgres://me@127.0.0.1:{port}/app"), &test.url).await;
+    let rig = Rig::new(&format!("postgres://me@127.0.0.1:{port}/app"), &test.relay_url).await;
     let reason = rig.reason().await;
     assert!(
         reason.starts_with("no PostgreSQL answers at 127.0.0.1"),
@@ -180,7 +182,7 @@ async fn an_absent_server_is_tried_until_it_comes() {
 #[tokio::test]
 async fn the_flag_is_raised_and_lowered_and_everybody_hears_busy() {
     let test = empty_database().await;
-    test.batch_execute("create sequence bell minvalue 0")
+    test.batch_execute("create sequence bell minvalue 0; grant select, update on sequence bell to relay")
         .await
         .unwrap();
     let oid: u32 = test
@@ -188,10 +190,10 @@ async fn the_flag_is_raised_and_lowered_and_everybody_hears_busy() {
         .await
         .unwrap()
         .get(0);
-    let rig = Rig::new(&test.url, &test.url).await;
+    let rig = Rig::new(&test.relay_url, &test.relay_url).await;
     let mut messages = rig.bell.subscribe("messages");
     until(&mut messages, |state| state.listening).await;
-    let database = within(Database::connect(&test.url, &PoolOptions::default()))
+    let database = within(Database::connect(&test.relay_url, &PoolOptions::default()))
         .await
         .unwrap();
     let session = database.session("tail").await.unwrap();
@@ -263,7 +265,7 @@ impl Tables {
                    create table other (id int)";
         run(&test, ddl).await;
         let oid = value(&test, "select 't'::regclass::oid").await;
-        let database = within(Database::connect(&test.url, &PoolOptions::default())).await;
+        let database = within(Database::connect(&test.relay_url, &PoolOptions::default())).await;
         let session = database.unwrap().session("tail").await.unwrap();
         Self { test, session, oid }
     }

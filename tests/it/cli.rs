@@ -33,7 +33,7 @@ async fn with_table() -> TestDatabase {
 #[tokio::test]
 async fn attach_sources_detach_uninstall_say_what_they_did() {
     let db = with_table().await;
-    let at = ["--database-url", db.url.as_str()];
+    let at = ["--database-url", db.app_url.as_str()];
     let said = succeeds(
         &[
             &["attach", "messages", "--room", "room_id", "--never-ring=false"],
@@ -92,7 +92,7 @@ async fn print_sql_changes_nothing_and_its_script_does_the_same() {
     db.batch_execute(r#"alter table messages add "it's" text; alter table messages add "b\s" text"#)
         .await
         .expect("alter");
-    let at = ["--database-url", db.url.as_str()];
+    let at = ["--database-url", db.app_url.as_str()];
     let attach = [
         "attach",
         "public.messages",
@@ -153,7 +153,7 @@ async fn print_sql_changes_nothing_and_its_script_does_the_same() {
 #[tokio::test]
 async fn a_journals_options_are_attached_listed_and_printed() {
     let db = with_table().await;
-    let at = ["--database-url", db.url.as_str()];
+    let at = ["--database-url", db.app_url.as_str()];
     let attach = [
         "attach",
         "public.messages",
@@ -271,7 +271,7 @@ async fn a_missing_privilege_is_one_line_with_the_remedy() {
     db.batch_execute(&format!("create role {role} login password 'secret'"))
         .await
         .expect("make a role");
-    let mut url = Url::parse(&db.url).expect("the server's URL");
+    let mut url = Url::parse(&db.app_url).expect("the server's URL");
     url.set_username(&role).expect("set");
     url.set_password(Some("secret")).expect("set");
     let line = fails(&["serve", "--database-url", url.as_str()]).await;

@@ -3,7 +3,7 @@
 
 use tokio_postgres::Client;
 
-use crate::support::{Relay, Stream, TestDatabase, connect, database, eventually, server};
+use crate::support::{Relay, Stream, TestDatabase, connect, database, eventually, grant_attached, server};
 
 /// Rolls back `rounds` times `rows` ids, each time followed by a row that is kept: that makes `rounds` gaps.
 fn roll_back(rounds: u32, rows: u32) -> String {
@@ -38,7 +38,8 @@ impl Scene {
         )
         .await
         .expect("attach a table");
-        let relay = Relay::serve(&db.url, &[]).await;
+        grant_attached(&db).await;
+        let relay = Relay::serve(&db.relay_url, &[]).await;
         let mut stream = relay.client.stream("/v1/rooms/lobby/events").await;
         stream.ready().await;
         Self { db, relay, stream }
@@ -104,7 +105,7 @@ async fn a_long_transaction_in_another_database_delays_no_row_and_keeps_no_gap()
 async fn a_long_transaction_that_does_not_write_the_table_delays_no_row_and_keeps_no_gap() {
     let mut scene = Scene::set().await;
     let statement = "create temporary table other as select 1; select count(*) from messages";
-    let idle = long_transaction(&scene.db.url, statement).await;
+    let idle = long_transaction(&scene.db.app_url, statement).await;
     scene.ten_thousand_gaps_die().await;
     idle.batch_execute("commit")
         .await
@@ -115,7 +116,7 @@ async fn a_long_transaction_that_does_not_write_the_table_delays_no_row_and_keep
 async fn a_long_transaction_that_wrote_the_table_delays_only_its_own_rows() {
     let mut scene = Scene::set().await;
     scene.row_arrives().await;
-    let writer = long_transaction(&scene.db.url, "select 1").await;
+    let writer = long_transaction(&scene.db.app_url, "select 1").await;
     let late: i64 = writer.query_one(INSERT, &[]).await.expect("insert").get(0);
     scene.row_arrives().await;
     scene
@@ -139,7 +140,7 @@ async fn a_long_transaction_that_wrote_the_table_delays_only_its_own_rows() {
 #[tokio::test]
 async fn many_gaps_under_a_writer_of_the_table_make_no_cursor_that_is_refused() {
     let mut scene = Scene::set().await;
-    let writer = long_transaction(&scene.db.url, "select 1").await;
+    let writer = long_transaction(&scene.db.app_url, "select 1").await;
     writer.query_one(INSERT, &[]).await.expect("insert");
     // More gaps than a cursor's text holds.
     scene

@@ -12,7 +12,7 @@ mod switch;
 
 use serde_json::Value;
 
-use crate::support::{Relay, TestDatabase, attach, database, run};
+use crate::support::{Relay, TestDatabase, attach, database, grant_publishing, run};
 
 /// A table as most tests have it: keys that no sequence gives, so that only a journal can follow it.
 const TASKS: &str =
@@ -34,7 +34,10 @@ async fn journal_of(table: &str, arguments: &str, relay: &[&str]) -> (TestDataba
         &format!("{arguments}, changes => '{{insert,update,delete}}'"),
     )
     .await;
-    let relay = Relay::serve(&db.url, relay).await;
+    if relay.contains(&"--allow-publish") {
+        grant_publishing(&db).await;
+    }
+    let relay = Relay::serve(&db.relay_url, relay).await;
     (db, relay)
 }
 

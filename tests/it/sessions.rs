@@ -37,8 +37,9 @@ async fn hostile_database() -> TestDatabase {
         "statement_timeout = '1h'",
         "timezone = 'Asia/Kathmandu'",
     ];
+    let admin = database.admin().await;
     for setting in settings {
-        database
+        admin
             .batch_execute(&format!("alter database {name} set {setting}"))
             .await
             .unwrap();
@@ -74,7 +75,7 @@ async fn assert_reads_are_pinned(session: &Session) {
 #[tokio::test]
 async fn reads_are_pinned_whatever_the_database_says() {
     let test = hostile_database().await;
-    let url = format!("{}?options=-c%20work_mem%3D3MB", test.url);
+    let url = format!("{}?options=-c%20work_mem%3D3MB", test.relay_url);
     let database = connect(&url).await;
     assert!(database.is_pinned());
     let session = database.session("test").await.unwrap();
@@ -97,7 +98,7 @@ async fn reads_are_pinned_whatever_the_database_says() {
 #[tokio::test]
 async fn a_session_of_the_host_keeps_the_hosts_settings() {
     let test = hostile_database().await;
-    let session = connect(&test.url).await.host_session().await.unwrap();
+    let session = connect(&test.relay_url).await.host_session().await.unwrap();
     let row = session
         .query_one(
             "select current_setting('search_path'), current_setting('application_name')",
@@ -145,8 +146,9 @@ async fn a_read_dropped_half_way_leaves_no_transaction_open() {
     );
     let state = "select state from pg_stat_activity where query ~ 'pg_sleep|commit' and datname = $1
                  and pid <> pg_backend_pid()";
+    let admin = test.admin().await;
     eventually(async || {
-        let states = test.query(state, &[&test.name]).await.unwrap();
+        let states = admin.query(state, &[&test.name]).await.unwrap();
         states
             .iter()
             .all(|row| row.get::<_, Option<&str>>(0) == Some("idle"))
@@ -158,10 +160,10 @@ async fn a_read_dropped_half_way_leaves_no_transaction_open() {
 #[tokio::test]
 async fn a_read_goes_on_after_the_table_was_altered() {
     let test = empty_database().await;
-    test.batch_execute("create table t (a int); insert into t values (1)")
+    test.batch_execute("create table t (a int); insert into t values (1); grant select on t to relay")
         .await
         .unwrap();
-    let session = connect(&test.url).await.session("test").await.unwrap();
+    let session = connect(&test.relay_url).await.session("test").await.unwrap();
     let read = "select * from public.t";
     assert_eq!(session.read(read, &[]).await.unwrap()[0].len(), 1);
     test.batch_execute("alter table t add b text; alter table t alter a type bigint")

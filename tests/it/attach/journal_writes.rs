@@ -334,7 +334,7 @@ async fn keys_and_rooms_have_one_text_whatever_a_sessions_settings() {
         "set timezone = 'Asia/Kathmandu'; set datestyle = 'german'; set extra_float_digits = 0; set bytea_output = 'escape'",
         "set timezone = 'America/Lima'; set datestyle = 'sql, dmy'; set extra_float_digits = -10; set bytea_output = 'hex'",
     ] {
-        let session = connect(&db.url).await;
+        let session = connect(&db.app_url).await;
         run(&session, settings).await;
         run(
             &session,

@@ -127,7 +127,7 @@ async fn a_table_fed_by_a_subscription() {
         ))
         .await
         .expect("make a slot");
-    let url = &publisher.url;
+    let url = &publisher.admin_url;
     db.batch_execute(T).await.expect("make the table");
     db.batch_execute(&format!(
         "create subscription {slot} connection '{url}' publication p with (create_slot = false, slot_name = '{slot}', enabled = false)"

@@ -16,7 +16,7 @@ async fn six_concurrent_migrations_all_succeed_and_one_applies() {
     let db = empty_database().await;
     let mut starters = JoinSet::new();
     for _ in 0..6 {
-        let url = db.url.clone();
+        let url = db.app_url.clone();
         starters.spawn(async move { migrate(&url).await });
     }
     let applied: Vec<usize> = within(starters.join_all())
@@ -43,7 +43,7 @@ async fn a_role_that_may_not_migrate_is_told_what_to_run() {
         "{said}"
     );
 
-    migrate(&db.url).await.expect("migrate");
+    migrate(&db.app_url).await.expect("migrate");
     let error = migrate(&url).await.expect_err("it may not read");
     assert!(
         error
@@ -82,7 +82,7 @@ async fn a_newer_schema_is_refused() {
     db.batch_execute("insert into rowcast.migrations values (9999, 'future', '2030-01-01T00:00:00Z', '1')")
         .await
         .expect("insert");
-    let error = migrate(&db.url).await.expect_err("it is newer");
+    let error = migrate(&db.app_url).await.expect_err("it is newer");
     assert!(
         matches!(error, MigrateError::Newer { found: 9999, .. }),
         "{error:?}"
@@ -137,7 +137,11 @@ async fn restored(db: &TestDatabase, url: &str) -> Option<TestDatabase> {
     let file = dump.path().to_str().expect("a path");
     program("pg_dump", &["--file", file, url]).await;
     let copy = empty_database().await;
-    program("psql", &["-q", "-v", "ON_ERROR_STOP=1", "-f", file, &copy.url]).await;
+    program(
+        "psql",
+        &["-q", "-v", "ON_ERROR_STOP=1", "-f", file, &copy.app_url],
+    )
+    .await;
     Some(copy)
 }
 
@@ -160,7 +164,7 @@ async fn the_tables_owner_can_dump_and_what_is_restored_rings() {
         .await
         .expect("insert");
     assert_eq!(bells(&copy, &mut heard).await, ["messages"]);
-    assert_eq!(migrate(&copy.url).await.expect("all is there"), [""; 0]);
+    assert_eq!(migrate(&copy.app_url).await.expect("all is there"), [""; 0]);
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::json;
 
 use super::{is, is_well, problem};
-use crate::support::{Relay, TestDatabase, attach, database, run, scene};
+use crate::support::{Relay, TestDatabase, attach, database, grant_publishing, run, scene};
 
 const PATH: &str = "/v1/rooms/7/events";
 
@@ -20,7 +20,8 @@ async fn strict() -> (TestDatabase, Relay) {
     )
     .await;
     attach(&db, "'strict', room => 'room'").await;
-    let relay = Relay::serve(&db.url, &["--allow-publish"]).await;
+    grant_publishing(&db).await;
+    let relay = Relay::serve(&db.relay_url, &["--allow-publish"]).await;
     (db, relay)
 }
 
@@ -161,22 +162,7 @@ async fn names_in_a_body_are_never_sql() {
 #[tokio::test]
 async fn a_role_that_may_not_insert_is_told_so_without_the_databases_words() {
     let db = crate::support::messages().await;
-    let role = format!("reader_{}", db.name);
-    run(
-        &db,
-        &format!(
-            "create role {role} login password 'secret'; grant usage on schema rowcast to {role};
-             grant select on all tables in schema rowcast to {role}; grant update on rowcast.sources to {role};
-             grant select, insert, update, delete on rowcast.positions to {role};
-             grant select, usage, update on all sequences in schema rowcast to {role}; grant select on messages to {role};
-             grant select, usage on sequence messages_id_seq to {role}"
-        ),
-    )
-    .await;
-    let mut url = url::Url::parse(&db.url).unwrap();
-    url.set_username(&role).unwrap();
-    url.set_password(Some("secret")).unwrap();
-    let relay = Relay::serve(url.as_str(), &["--allow-publish"]).await;
+    let relay = Relay::serve(&db.relay_url, &["--allow-publish"]).await;
     assert_eq!(relay.client.get("/v1/rooms/a/events").await.status, 200);
     let answer = relay
         .client

@@ -1,7 +1,7 @@
 //! Rooms that can't be.
 
 use super::{is, is_well, problem, refused};
-use crate::support::{Relay, attach, messages, run, scene};
+use crate::support::{Relay, attach, grant_publishing, messages, run, scene};
 
 #[tokio::test]
 async fn a_room_that_the_type_cannot_hold_is_unknown_and_the_database_is_not_asked() {
@@ -12,7 +12,8 @@ async fn a_room_that_the_type_cannot_hold_is_unknown_and_the_database_is_not_ask
     )
     .await;
     attach(&db, "'numbers', room => 'room'").await;
-    let mut relay = Relay::serve(&db.url, &["--allow-publish"]).await;
+    grant_publishing(&db).await;
+    let mut relay = Relay::serve(&db.relay_url, &["--allow-publish"]).await;
     for room in [
         "x",
         "2147483648",

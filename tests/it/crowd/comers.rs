@@ -46,7 +46,7 @@ async fn connects_and_drops_leave_memory_rooms_and_descriptors_where_they_began(
     let count =
         std::env::var("ROWCAST_CROWD_CONNECTS").map_or(CONNECTS, |count| count.parse().expect("a number"));
     let db = messages().await;
-    let relay = Relay::serve(&db.url, &["--room-linger", "0s"]).await;
+    let relay = Relay::serve(&db.relay_url, &["--room-linger", "0s"]).await;
     // What a first crowd makes the allocator and the tables grow to is not counted.
     come_and_go(&relay, "first", 1_000).await;
     until_empty(&relay, 0).await;

@@ -60,11 +60,11 @@ async fn come_back(db: &TestDatabase, relay: &Relay, cursor: &str, missed: &[i64
 async fn a_herd_that_comes_back_to_an_empty_relay_costs_a_few_reads_of_the_table() {
     let db = messages().await;
     count_statements(&db).await;
-    let mut relay = Relay::serve(&db.url, &[]).await;
+    let mut relay = Relay::serve(&db.relay_url, &[]).await;
     let (cursor, _) = cursor_of_a_herd(&db, &relay).await;
     relay.kill();
     let missed = insert(&db, "herd", MISSED, 100).await;
-    let relay = Relay::serve(&db.url, &[]).await;
+    let relay = Relay::serve(&db.relay_url, &[]).await;
     let cost = come_back(&db, &relay, &cursor, &missed).await;
     assert!((1..=FEW).contains(&cost), "{cost} reads of the table");
 }
@@ -73,7 +73,7 @@ async fn a_herd_that_comes_back_to_an_empty_relay_costs_a_few_reads_of_the_table
 async fn a_herd_that_the_ring_still_reaches_costs_no_read_of_the_table() {
     let db = messages().await;
     count_statements(&db).await;
-    let relay = Relay::serve(&db.url, &[]).await;
+    let relay = Relay::serve(&db.relay_url, &[]).await;
     let (cursor, mut other) = cursor_of_a_herd(&db, &relay).await;
     let missed = insert(&db, "herd", MISSED, 100).await;
     // What one has, the ring has.

@@ -14,7 +14,7 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::support::{Relay, TestDatabase, database, within};
+use crate::support::{MESSAGES, Relay, TestDatabase, attach, database, run, within};
 
 /// Descriptors that the tests of this file need, and the relays that they start.
 const DESCRIPTORS: u64 = 8_192;
@@ -26,13 +26,8 @@ const CONNECTING: usize = 200;
 async fn messages() -> TestDatabase {
     raise_descriptors();
     let db = database().await;
-    db.batch_execute(
-        "create table messages (id bigint generated always as identity primary key, room text, body text);
-         create index on messages (room, id);
-         select rowcast.attach('messages', room => 'room', never_ring => false)",
-    )
-    .await
-    .expect("attach a table");
+    run(&db, MESSAGES).await;
+    attach(&db, "'messages', room => 'room'").await;
     db
 }
 
@@ -237,7 +232,10 @@ async fn count_statements(db: &TestDatabase) {
         has_library(None, "pg_stat_statements").unwrap(),
         "PostgreSQL's contrib modules are not installed"
     );
-    db.batch_execute("create extension if not exists pg_stat_statements")
+    // Another role's statements are a superuser's to see.
+    db.admin()
+        .await
+        .batch_execute("create extension if not exists pg_stat_statements; grant pg_read_all_stats to app")
         .await
         .expect("create the extension");
 }

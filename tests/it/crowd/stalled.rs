@@ -16,7 +16,7 @@ const MOST_GROWTH: u64 = 32 * MEBIBYTE;
 async fn a_subscriber_that_reads_nothing_costs_little_delays_nobody_and_catches_up() {
     let db = messages().await;
     count_statements(&db).await;
-    let relay = Relay::serve(&db.url, &[]).await;
+    let relay = Relay::serve(&db.relay_url, &[]).await;
     let mut stalled = Subscriber::connect(&relay, "big", None).await;
     let mut readers = Vec::new();
     for _ in 0..3 {

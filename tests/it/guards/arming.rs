@@ -19,8 +19,8 @@ const ARM: [&str; 4] = ["--quiet-after", "50ms", "--busy-bells-per-second", "100
 async fn no_tail_sleeps_while_a_writer_is_open_who_read_the_flag_as_0() {
     let db = with_messages().await;
     run(&db, "select setval('rowcast.bell_messages', 0)").await;
-    let silent = inserting(&db.url).await;
-    let relay = Relay::serve(&db.url, &ARM).await;
+    let silent = inserting(&db.app_url).await;
+    let relay = Relay::serve(&db.relay_url, &ARM).await;
     let mut stream = relay.client.stream(EVENTS).await;
     stream.ready().await;
     relay.logs("\"to\":\"arming\"").await;
@@ -50,12 +50,12 @@ async fn no_tail_sleeps_while_a_writer_is_open_who_read_the_flag_as_0() {
 async fn the_bound_of_arming_is_noted_after_the_flag_is_set() {
     let db = with_messages().await;
     run(&db, "select setval('rowcast.bell_messages', 0)").await;
-    let gate = Gate::before(&db.url, "::pg_catalog.regclass, 1)").await;
+    let gate = Gate::before(&db.relay_url, "::pg_catalog.regclass, 1)").await;
     let relay = Relay::serve(&gate.url, &ARM).await;
     let mut stream = relay.client.stream(EVENTS).await;
     stream.ready().await;
     gate.somebody_waits().await;
-    let silent = inserting(&db.url).await;
+    let silent = inserting(&db.app_url).await;
     gate.open();
     relay.logs("\"to\":\"arming\"").await;
     for _ in 0..5 {
@@ -77,7 +77,7 @@ async fn the_bound_of_arming_is_noted_after_the_flag_is_set() {
 #[tokio::test]
 async fn a_busy_that_nobody_heard_is_found_by_the_backstop() {
     let db = with_messages().await;
-    let relay = Relay::serve(&db.url, &ARM).await;
+    let relay = Relay::serve(&db.relay_url, &ARM).await;
     let mut stream = relay.client.stream(EVENTS).await;
     stream.ready().await;
     relay.logs("\"to\":\"armed\"").await;
@@ -95,10 +95,10 @@ async fn a_busy_that_nobody_heard_is_found_by_the_backstop() {
 #[tokio::test]
 async fn a_busy_heard_while_the_flag_is_being_set_cancels_the_arming() {
     let db = with_messages().await;
-    let gate = Gate::before(&db.url, "::pg_catalog.regclass, 1)").await;
+    let gate = Gate::before(&db.relay_url, "::pg_catalog.regclass, 1)").await;
     let relay = Relay::serve(
         &gate.url,
-        &[&ARM[..], &["--listen-database-url", &db.url]].concat(),
+        &[&ARM[..], &["--listen-database-url", &db.relay_url]].concat(),
     )
     .await;
     gate.somebody_waits().await;

@@ -1,12 +1,12 @@
 //! When ids begin anew: every cursor of before is void, and is told so; and only then.
 
-use super::{Follower, INSERT, inserting, run, with_messages};
-use crate::support::{TestDatabase, within};
+use super::{ATTACH, Follower, INSERT, inserting, run, with_messages};
+use crate::support::{TestDatabase, attach, within};
 
 /// A database with rows 1 to 10, a tail that has seen them, and its epoch.
 async fn ten_rows() -> (TestDatabase, Follower, i64) {
     let db = with_messages().await;
-    let mut tail = Follower::start(&db.url).await;
+    let mut tail = Follower::start(&db.relay_url).await;
     run(
         &db,
         "insert into messages (room_id) select 1 from generate_series(1, 10)",
@@ -87,7 +87,7 @@ async fn a_sequence_set_back_while_no_tail_was_there_begins_an_epoch() {
         "delete from messages where id > 5; select setval('messages_id_seq', 5)",
     )
     .await;
-    let mut tail = Follower::start(&db.url).await;
+    let mut tail = Follower::start(&db.relay_url).await;
     assert_eq!(tail.rejoin(), epoch + 1);
     run(&db, INSERT).await;
     assert_eq!(tail.ids().await, [6]);
@@ -99,7 +99,7 @@ async fn a_sequence_set_back_while_no_tail_was_there_begins_an_epoch() {
 #[tokio::test]
 async fn a_crash_that_sets_the_sequence_back_over_uncommitted_numbers_begins_no_epoch() {
     let (db, mut tail, epoch) = ten_rows().await;
-    let lost = inserting(&db.url).await;
+    let lost = inserting(&db.app_url).await;
     run(
         &lost,
         "insert into messages (room_id) select 1 from generate_series(1, 9)",
@@ -114,7 +114,7 @@ async fn a_crash_that_sets_the_sequence_back_over_uncommitted_numbers_begins_no_
     assert_eq!(tail.ids().await, [11]);
     tail.reader.save(&tail.session).await.expect("save");
     assert_eq!(
-        Follower::start(&db.url).await.rejoin(),
+        Follower::start(&db.relay_url).await.rejoin(),
         epoch,
         "nor at the next start"
     );
@@ -127,13 +127,9 @@ async fn a_crash_that_sets_the_sequence_back_over_uncommitted_numbers_begins_no_
 async fn a_detached_and_attached_table_begins_an_epoch() {
     let (db, mut tail, epoch) = ten_rows().await;
     tail.reader.save(&tail.session).await.expect("save");
-    run(
-        &db,
-        "select rowcast.detach('messages');
-         select rowcast.attach('messages', room => 'room_id', never_ring => false)",
-    )
-    .await;
-    let mut tail = Follower::start(&db.url).await;
+    run(&db, "select rowcast.detach('messages')").await;
+    attach(&db, ATTACH).await;
+    let mut tail = Follower::start(&db.relay_url).await;
     assert_ne!(tail.rejoin(), epoch);
     run(&db, INSERT).await;
     assert_eq!(tail.ids().await, [11]);

@@ -3,7 +3,7 @@
 use rowcast::cursor::IdRange;
 
 use super::{Follower, INSERT, inserting, quiet, run, text, with_messages, with_xid};
-use crate::support::{connect, eventually};
+use crate::support::{attach, connect, eventually};
 
 /// `pg_snapshot_xmax` is one past the newest *finished* transaction: here T1 runs at it.
 ///
@@ -11,9 +11,9 @@ use crate::support::{connect, eventually};
 #[tokio::test]
 async fn a_transaction_beyond_every_finished_one_keeps_its_gap_open() {
     let db = quiet().await;
-    let mut tail = Follower::start(&db.url).await;
-    let older = with_xid(&db.url).await;
-    let younger = inserting(&db.url).await;
+    let mut tail = Follower::start(&db.urls.relay).await;
+    let older = with_xid(&db.urls.app).await;
+    let younger = inserting(&db.urls.app).await;
     run(&older, INSERT).await;
     run(&older, "commit").await;
     let xmax = text(&db.client, "pg_snapshot_xmax(pg_current_snapshot())").await;
@@ -42,19 +42,15 @@ async fn an_insert_held_between(into: &str) {
     )
     .await;
     if into != "messages" {
-        run(
-            &db.client,
-            "select rowcast.detach('messages');
-             select rowcast.attach('parted', room => 'room_id', id => 'id', never_ring => false)",
-        )
-        .await;
+        run(&db.client, "select rowcast.detach('messages')").await;
+        attach(&db.client, "'parted', room => 'room_id', id => 'id'").await;
     }
     let insert = format!("insert into {into} (room_id) values (1)");
     run(&db.client, &insert).await;
-    let mut tail = Follower::start(&db.url).await;
+    let mut tail = Follower::start(&db.urls.relay).await;
 
     run(&db.client, "select pg_advisory_lock(7)").await;
-    let slow = connect(&db.url).await;
+    let slow = connect(&db.urls.app).await;
     let held = tokio::spawn({
         let insert = format!("insert into {into} (room_id, body) values (1, pg_advisory_xact_lock(7)::text)");
         async move { slow.batch_execute(&insert).await }
@@ -86,8 +82,8 @@ async fn an_insert_into_a_partition_that_is_slow_after_it_drew_its_id_is_not_los
 #[tokio::test]
 async fn a_writer_who_ends_before_the_look_at_the_locks_is_seen_by_the_next_read() {
     let db = with_messages().await;
-    let mut tail = Follower::start(&db.url).await;
-    let writer = inserting(&db.url).await;
+    let mut tail = Follower::start(&db.relay_url).await;
+    let writer = inserting(&db.app_url).await;
     run(&db, INSERT).await;
     assert_eq!(tail.ids().await, [2]);
     run(&writer, "commit").await;
@@ -99,9 +95,9 @@ async fn a_writer_who_ends_before_the_look_at_the_locks_is_seen_by_the_next_read
 #[tokio::test]
 async fn a_look_at_the_locks_says_nothing_of_gaps_born_after_it() {
     let db = with_messages().await;
-    let mut tail = Follower::start(&db.url).await;
+    let mut tail = Follower::start(&db.relay_url).await;
     tail.look_at_locks().await;
-    let writer = inserting(&db.url).await;
+    let writer = inserting(&db.app_url).await;
     run(&db, INSERT).await;
     assert_eq!(tail.ids().await, [2]);
     assert_eq!(tail.ids().await, [0; 0]);
@@ -120,8 +116,8 @@ async fn a_prepared_insert_keeps_its_gap_open() {
         "select rowcast.attach('messages', room => 'room_id', never_ring => true)",
     )
     .await;
-    let mut tail = Follower::start(&db.url).await;
-    let writer = inserting(&db.url).await;
+    let mut tail = Follower::start(&db.relay_url).await;
+    let writer = inserting(&db.app_url).await;
     run(&writer, &format!("prepare transaction '{}'", db.name)).await;
     run(&db, INSERT).await;
     assert_eq!(tail.ids().await, [2]);
@@ -140,8 +136,8 @@ async fn a_prepared_insert_keeps_its_gap_open() {
 #[tokio::test]
 async fn gaps_under_a_long_foreign_transaction_die_by_the_tables_own_locks() {
     let (db, foreign) = (with_messages().await, with_messages().await);
-    let _long = with_xid(&foreign.url).await;
-    let mut tail = Follower::start(&db.url).await;
+    let _long = with_xid(&foreign.app_url).await;
+    let mut tail = Follower::start(&db.relay_url).await;
     for _ in 0..10 {
         run(
             &db,

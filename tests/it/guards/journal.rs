@@ -6,7 +6,7 @@ use rowcast::room::Room;
 use rowcast::tail::ReadError;
 use rowcast::tail::reader::Outcome;
 
-use crate::support::{TestDatabase, database};
+use crate::support::{TestDatabase, attach, database};
 
 use super::{Follower, quiet, run, text, with_xid};
 
@@ -14,25 +14,23 @@ use super::{Follower, quiet, run, text, with_xid};
 const NOTES: &str = "create table messages (id bigint primary key, room_id int, body text);
      create sequence ahead;";
 
-const ATTACH: &str = "select rowcast.attach('messages', room => 'room_id', never_ring => false, \
-                      changes => '{insert,update,delete}', keep => '1 rows')";
+const ATTACH: &str = "'messages', room => 'room_id', changes => '{insert,update,delete}', keep => '1 rows'";
 
 const INSERT: &str = "insert into messages (id, room_id) values (nextval('ahead'), 1)";
 
 async fn notes() -> TestDatabase {
     let db = database().await;
-    for sql in [NOTES, ATTACH] {
-        run(&db, sql).await;
-    }
+    run(&db, NOTES).await;
+    attach(&db, ATTACH).await;
     db
 }
 
 #[tokio::test]
 async fn an_entry_that_commits_late_is_delivered_once_whatever_ids_the_rows_have() {
     let db = notes().await;
-    let mut tail = Follower::start(&db.url).await;
+    let mut tail = Follower::start(&db.relay_url).await;
     run(&db, "select nextval('ahead'); select setval('ahead', 90)").await;
-    let late = crate::support::connect(&db.url).await;
+    let late = crate::support::connect(&db.app_url).await;
     run(&late, "begin; insert into messages (id, room_id) values (1, 1)").await;
     run(&db, INSERT).await;
     assert_eq!(tail.ids().await, [2]);
@@ -51,11 +49,10 @@ async fn an_entry_that_was_rolled_back_is_given_up_while_a_foreign_transaction_i
         "select rowcast.detach('messages'); drop table messages",
     )
     .await;
-    for sql in [NOTES, ATTACH] {
-        run(&db.client, sql).await;
-    }
-    let mut tail = Follower::start(&db.url).await;
-    let foreign = with_xid(&db.url).await;
+    run(&db.client, NOTES).await;
+    attach(&db.client, ATTACH).await;
+    let mut tail = Follower::start(&db.urls.relay).await;
+    let foreign = with_xid(&db.urls.app).await;
     run(&db.client, &format!("begin; {INSERT}; rollback; {INSERT}")).await;
     assert_eq!(tail.ids().await, [2]);
     tail.look_at_locks().await;
@@ -63,7 +60,7 @@ async fn an_entry_that_was_rolled_back_is_given_up_while_a_foreign_transaction_i
     assert!(tail.open().gaps().is_empty(), "{:?}", tail.open());
 
     // While somebody writes the table, the look says nothing about what came after he began.
-    let writer = inserting_ahead(&db.url).await;
+    let writer = inserting_ahead(&db.urls.app).await;
     run(&db.client, &format!("begin; {INSERT}; rollback; {INSERT}")).await;
     assert_eq!(tail.ids().await, [5]);
     tail.look_at_locks().await;
@@ -86,8 +83,8 @@ async fn inserting_ahead(url: &str) -> tokio_postgres::Client {
 #[tokio::test]
 async fn a_tail_that_pruning_overtook_starts_over() {
     let db = notes().await;
-    let mut away = Follower::start(&db.url).await;
-    let mut other = Follower::start(&db.url).await;
+    let mut away = Follower::start(&db.relay_url).await;
+    let mut other = Follower::start(&db.relay_url).await;
     for _ in 0..5 {
         run(&db, INSERT).await;
     }
@@ -120,7 +117,7 @@ async fn a_tail_that_pruning_overtook_starts_over() {
 #[tokio::test]
 async fn rows_whose_insertion_was_not_seen_are_not_listed() {
     let db = notes().await;
-    let tail = Follower::start(&db.url).await;
+    let tail = Follower::start(&db.relay_url).await;
     for _ in 0..3 {
         run(&db, INSERT).await;
     }
@@ -145,7 +142,7 @@ async fn rows_whose_insertion_was_not_seen_are_not_listed() {
 #[tokio::test]
 async fn statements_of_another_attach_are_not_believed() {
     let db = notes().await;
-    let mut tail = Follower::start(&db.url).await;
+    let mut tail = Follower::start(&db.relay_url).await;
     run(&db, INSERT).await;
     run(
         &db,

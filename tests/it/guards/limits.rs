@@ -19,14 +19,14 @@ fn ids(from: i64, to: i64) -> Vec<i64> {
 #[tokio::test]
 async fn a_read_that_is_cut_kills_no_gap_beyond_its_last_row() {
     let db = with_messages().await;
-    let mut tail = Follower::start(&db.url).await;
-    let many = connect(&db.url).await;
+    let mut tail = Follower::start(&db.relay_url).await;
+    let many = connect(&db.app_url).await;
     run(
         &many,
         "begin; insert into messages (room_id) select 1 from generate_series(1, 2001)",
     )
     .await;
-    let late = inserting(&db.url).await;
+    let late = inserting(&db.app_url).await;
     run(&db, INSERT).await;
     assert_eq!(tail.ids().await, [2003]);
     run(&many, "commit").await;
@@ -41,7 +41,7 @@ async fn a_read_that_is_cut_kills_no_gap_beyond_its_last_row() {
 #[tokio::test]
 async fn rows_beyond_the_limit_come_with_the_next_read() {
     let db = with_messages().await;
-    let mut tail = Follower::start(&db.url).await;
+    let mut tail = Follower::start(&db.relay_url).await;
     run(
         &db,
         "insert into messages (room_id) select 1 from generate_series(1, 4500)",
@@ -67,7 +67,7 @@ async fn a_read_without_contents_is_not_cut_by_their_bytes() {
         "insert into messages (room_id) select 1 from generate_series(1, 100)",
     )
     .await;
-    let tail = Follower::start(&db.url).await;
+    let tail = Follower::start(&db.relay_url).await;
     let read = tail
         .store
         .read(&tail.session, &OpenSet::above(0), 200, false)
@@ -83,14 +83,14 @@ async fn a_read_without_contents_is_not_cut_by_their_bytes() {
 async fn a_start_over_more_rows_than_a_read_takes_keeps_the_gaps_beyond() {
     let db = with_messages().await;
     let rows = "insert into messages (room_id) select 1 from generate_series(1, 20001)";
-    let many = connect(&db.url).await;
+    let many = connect(&db.app_url).await;
     run(&many, &format!("begin; {rows}")).await;
-    let late = inserting(&db.url).await;
+    let late = inserting(&db.app_url).await;
     run(&db, INSERT).await;
-    let mut earlier = Follower::start(&db.url).await;
+    let mut earlier = Follower::start(&db.relay_url).await;
     earlier.reader.save(&earlier.session).await.expect("save");
     run(&many, "commit").await;
-    let mut tail = Follower::start(&db.url).await;
+    let mut tail = Follower::start(&db.relay_url).await;
     assert!(tail.open().contains(20_002), "{:?}", tail.open());
     run(&late, "commit").await;
     assert_eq!(tail.ids().await, [20_002]);
@@ -105,7 +105,7 @@ async fn one_explicit_id_of_a_million_makes_no_gap_of_the_ids_to_come() {
         "insert into messages (room_id) select 1 from generate_series(1, 50)",
     )
     .await;
-    let mut tail = Follower::start(&db.url).await;
+    let mut tail = Follower::start(&db.relay_url).await;
     run(&db, "insert into messages (id, room_id) values (1000000, 1)").await;
     assert_eq!(tail.ids().await, [1_000_000]);
     for _ in 0..3 {
@@ -123,8 +123,8 @@ async fn one_explicit_id_of_a_million_makes_no_gap_of_the_ids_to_come() {
 #[tokio::test]
 async fn explicit_ids_above_the_sequence_are_exact_in_any_order() {
     let db = with_messages().await;
-    let mut tail = Follower::start(&db.url).await;
-    let (lower, lowest) = (with_xid(&db.url).await, connect(&db.url).await);
+    let mut tail = Follower::start(&db.relay_url).await;
+    let (lower, lowest) = (with_xid(&db.app_url).await, connect(&db.app_url).await);
     run(&lower, "insert into messages (id, room_id) values (900, 1)").await;
     run(&db, "insert into messages (id, room_id) values (1000, 1)").await;
     assert_eq!(tail.ids().await, [1000]);

@@ -24,7 +24,11 @@ async fn the_triggers_functions_do_not_run_while_a_tail_polls() {
          alter table messages alter column body set default one_more()",
     )
     .await;
-    let relay = Relay::serve(&db.url, &["--quiet-after", "1h", "--busy-bells-per-second", "10"]).await;
+    let relay = Relay::serve(
+        &db.relay_url,
+        &["--quiet-after", "1h", "--busy-bells-per-second", "10"],
+    )
+    .await;
     let mut stream = relay.client.stream(EVENTS).await;
     stream.ready().await;
     // PostgreSQL tells the statistics when a session ends.
@@ -77,7 +81,7 @@ async fn an_open_insert_holds_no_lock_that_another_writer_would_wait_for() {
         run(&db, &format!("select setval('rowcast.bell_messages', {flag})")).await;
         let mut locks = Vec::new();
         for table in ["plain", "messages"] {
-            let writer = connect(&db.url).await;
+            let writer = connect(&db.app_url).await;
             run(&writer, "begin").await;
             run(&writer, &format!("insert into {table} (room_id) values (1)")).await;
             // On what is not the table's own, nor the transaction's.
@@ -104,7 +108,7 @@ async fn writers_of_an_attached_table_commit_in_any_order() {
     run(&db, "select setval('rowcast.bell_messages', 1)").await;
     let mut writers = Vec::new();
     for _ in 0..4 {
-        let writer = connect(&db.url).await;
+        let writer = connect(&db.app_url).await;
         run(&writer, "set lock_timeout = '1s'; begin").await;
         run(&writer, INSERT).await;
         writers.push(writer);
@@ -128,7 +132,7 @@ async fn a_prepared_insert_arrives_from_a_source_that_never_rings() {
     run(&db, "select setval('rowcast.bell_messages', 1)").await;
     let gid = &db.name;
     run(&db, &format!("begin; {INSERT}; prepare transaction '{gid}'")).await;
-    let relay = Relay::serve(&db.url, &["--quiet-after", "10ms"]).await;
+    let relay = Relay::serve(&db.relay_url, &["--quiet-after", "10ms"]).await;
     eventually(async || bell_flag(&db).await == "0").await;
     let mut stream = relay.client.stream(EVENTS).await;
     stream.ready().await;
@@ -143,7 +147,7 @@ async fn a_prepared_insert_arrives_from_a_source_that_never_rings() {
 #[tokio::test]
 async fn inserts_without_any_privilege_on_our_schema_succeed_and_are_heard() {
     let db = with_messages().await;
-    let relay = Relay::serve(&db.url, &["--quiet-after", "10ms"]).await;
+    let relay = Relay::serve(&db.relay_url, &["--quiet-after", "10ms"]).await;
     let mut stream = relay.client.stream(EVENTS).await;
     stream.ready().await;
     relay.logs("\"to\":\"armed\"").await;

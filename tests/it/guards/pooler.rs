@@ -39,7 +39,7 @@ async fn a_relay_with_a_way_past_the_pooler_arms() {
     let db = with_messages().await;
     run(&db, "select setval('rowcast.bell_messages', 0)").await;
     let pooler = Pooler::start(StartupOptions::Ignored).await;
-    let arguments = ["--quiet-after", "10ms", "--listen-database-url", &db.url];
+    let arguments = ["--quiet-after", "10ms", "--listen-database-url", &db.relay_url];
     let relay = Relay::serve(&pooler.url(&db.name), &arguments).await;
     relay.logs("\"to\":\"armed\"").await;
     assert_eq!(bell_flag(&db).await, "1");

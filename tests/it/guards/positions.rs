@@ -14,14 +14,14 @@ async fn saved(tail: &mut Follower) {
 #[tokio::test]
 async fn a_row_in_flight_across_a_crash_is_delivered_by_the_next_tail() {
     let db = with_messages().await;
-    let mut tail = Follower::start(&db.url).await;
-    let late = inserting(&db.url).await;
+    let mut tail = Follower::start(&db.relay_url).await;
+    let late = inserting(&db.app_url).await;
     run(&db, INSERT).await;
     assert_eq!(tail.ids().await, [2]);
     saved(&mut tail).await;
     drop(tail);
     run(&db, INSERT).await;
-    let mut tail = Follower::start(&db.url).await;
+    let mut tail = Follower::start(&db.relay_url).await;
     assert_eq!(
         tail.ids().await,
         [0; 0],
@@ -41,7 +41,7 @@ async fn a_row_in_flight_across_a_crash_is_delivered_by_the_next_tail() {
 #[tokio::test]
 async fn an_old_position_serves_as_well() {
     let db = with_messages().await;
-    let mut old = Follower::start(&db.url).await;
+    let mut old = Follower::start(&db.relay_url).await;
     saved(&mut old).await;
     run(
         &db,
@@ -53,9 +53,9 @@ async fn an_old_position_serves_as_well() {
         "insert into messages (room_id) select 1 from generate_series(1, 50)",
     )
     .await;
-    let late = inserting(&db.url).await;
+    let late = inserting(&db.app_url).await;
     run(&db, INSERT).await;
-    let mut tail = Follower::start(&db.url).await;
+    let mut tail = Follower::start(&db.relay_url).await;
     assert!(tail.open().contains(101));
     assert_eq!(tail.ids().await, [0; 0]);
     tail.look_at_locks().await;
@@ -71,7 +71,7 @@ async fn an_old_position_serves_as_well() {
 #[tokio::test]
 async fn thousands_of_gaps_are_saved_unabridged() {
     let db = with_messages().await;
-    let tail = Follower::start(&db.url).await;
+    let tail = Follower::start(&db.relay_url).await;
     let gaps = (0..3_000).map(|n| IdRange {
         low: 1 + n * 3,
         high: 1 + n * 3 + n % 2,
@@ -107,10 +107,10 @@ async fn thousands_of_gaps_are_saved_unabridged() {
 #[tokio::test]
 async fn a_subscriber_goes_on_at_the_successor_of_a_killed_relay() {
     let db = with_messages().await;
-    let mut relay = Relay::serve(&db.url, &[]).await;
+    let mut relay = Relay::serve(&db.relay_url, &[]).await;
     let mut stream = relay.client.stream(EVENTS).await;
     stream.ready().await;
-    let late = inserting(&db.url).await;
+    let late = inserting(&db.app_url).await;
     run(&db, INSERT).await;
     assert_eq!(stream.ids(1).await, [2]);
     let saved = "select count(*) from rowcast.positions where high = 2 and gap_lows = '{1}'";
@@ -118,7 +118,7 @@ async fn a_subscriber_goes_on_at_the_successor_of_a_killed_relay() {
     let cursor = stream.last_event_id.clone().expect("a cursor");
     relay.kill();
     run(&db, INSERT).await;
-    let relay = Relay::serve(&db.url, &[]).await;
+    let relay = Relay::serve(&db.relay_url, &[]).await;
     let mut stream = relay.client.resume(EVENTS, &cursor).await;
     assert_eq!(stream.ids(1).await, [3]);
     stream.ready().await;

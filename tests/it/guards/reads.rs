@@ -34,7 +34,7 @@ async fn the_counter_moves_as_transactions_begin(db: &Quiet, mut tail: Follower)
 #[tokio::test]
 async fn each_read_sees_the_transaction_counter_as_it_is_and_moves_it_not() {
     let db = quiet().await;
-    let tail = Follower::start(&db.url).await;
+    let tail = Follower::start(&db.urls.relay).await;
     the_counter_moves_as_transactions_begin(&db, tail).await;
 }
 
@@ -42,7 +42,7 @@ async fn each_read_sees_the_transaction_counter_as_it_is_and_moves_it_not() {
 #[tokio::test]
 async fn each_read_without_pinned_settings_sees_the_transaction_counter_as_it_is() {
     let db = quiet().await;
-    let tail = Follower::unpinned(&db.url).await;
+    let tail = Follower::unpinned(&db.urls.relay).await;
     the_counter_moves_as_transactions_begin(&db, tail).await;
 }
 
@@ -55,7 +55,7 @@ async fn each_read_without_pinned_settings_sees_the_transaction_counter_as_it_is
 #[tokio::test]
 async fn the_counter_is_read_after_the_sequence() {
     let db = quiet().await;
-    let mut tail = Follower::start(&db.url).await;
+    let mut tail = Follower::start(&db.urls.relay).await;
     run(
         &db.client,
         "alter table rowcast.sources rename to sources_now;
@@ -78,7 +78,7 @@ async fn the_counter_is_read_after_the_sequence() {
     let waits = "select count(*) from pg_locks where locktype = 'advisory' and not granted";
     let meanwhile = async {
         eventually(async || text(&db.client, waits).await == "1").await;
-        let writer = inserting(&db.url).await;
+        let writer = inserting(&db.urls.app).await;
         run(&db.client, "select pg_advisory_unlock(8)").await;
         writer
     };
@@ -98,7 +98,7 @@ async fn the_counter_is_read_after_the_sequence() {
 #[tokio::test]
 async fn a_read_leaves_no_lock_and_no_transaction_behind() {
     let db = quiet().await;
-    let mut tail = Follower::start(&db.url).await;
+    let mut tail = Follower::start(&db.urls.relay).await;
     run(&db.client, INSERT).await;
     assert_eq!(tail.ids().await, [1]);
     let of_the_tail =

@@ -29,11 +29,11 @@ async fn storm(db: &TestDatabase) -> i64 {
 #[tokio::test]
 async fn a_relay_arms_again_when_the_one_that_polled_was_killed() {
     let db = with_messages().await;
-    let sleeper = Relay::serve(&db.url, &ARMS).await;
+    let sleeper = Relay::serve(&db.relay_url, &ARMS).await;
     let mut stream = sleeper.client.stream(EVENTS).await;
     stream.ready().await;
     eventually(async || times_armed(&sleeper) == 1).await;
-    let mut stormy = Relay::serve(&db.url, &STORMS).await;
+    let mut stormy = Relay::serve(&db.relay_url, &STORMS).await;
     // The relay that storms is dead, and its flag is what it left behind.
     let rows = storm(&db).await;
     stormy.kill();
@@ -49,8 +49,8 @@ async fn a_relay_arms_again_when_the_one_that_polled_was_killed() {
 #[tokio::test]
 async fn a_relay_that_ends_sets_the_flag_to_0_and_the_others_arm_again() {
     let db = with_messages().await;
-    let mut first = Relay::serve(&db.url, &ARMS).await;
-    let mut second = Relay::serve(&db.url, &ARMS).await;
+    let mut first = Relay::serve(&db.relay_url, &ARMS).await;
+    let mut second = Relay::serve(&db.relay_url, &ARMS).await;
     eventually(async || times_armed(&first) >= 1 && times_armed(&second) >= 1).await;
     let before = times_armed(&second);
     first.terminate();
@@ -69,7 +69,7 @@ async fn a_relay_that_ends_sets_the_flag_to_0_and_the_others_arm_again() {
 #[tokio::test]
 async fn a_relay_under_load_lowers_a_flag_that_another_raised() {
     let db = with_messages().await;
-    let _stormy = Relay::serve(&db.url, &STORMS).await;
+    let _stormy = Relay::serve(&db.relay_url, &STORMS).await;
     storm(&db).await;
     run(&db, "select setval('rowcast.bell_messages', 1)").await;
     storm(&db).await;

@@ -2,7 +2,6 @@
 
 use rowcast::tail::ReadError;
 use tokio_postgres::error::SqlState;
-use url::Url;
 
 use super::{EVENTS, Follower, INSERT, bell_flag, run, text, with_messages};
 use crate::support::{Relay, TestDatabase, connect, eventually, own_server, relay, test_options, within};
@@ -39,11 +38,12 @@ async fn a_relay_refuses_a_standby_in_one_line() {
 #[tokio::test]
 async fn a_read_in_recovery_is_thrown_away() {
     let db = with_messages().await;
-    let mut tail = Follower::start(&db.url).await;
+    let mut tail = Follower::start(&db.relay_url).await;
     let before = tail.open();
     // The analyze makes PostgreSQL look the name up again.
+    let admin = db.admin().await;
     run(
-        &db,
+        &admin,
         "set allow_system_table_mods = on;
          alter function pg_catalog.pg_is_in_recovery() rename to was_in_recovery;
          create function pg_catalog.pg_is_in_recovery() returns boolean language sql as 'select true';
@@ -55,34 +55,13 @@ async fn a_read_in_recovery_is_thrown_away() {
     assert!(matches!(refused, Err(ReadError::InRecovery)), "{refused:?}");
     assert_eq!(tail.open(), before);
     run(
-        &db,
+        &admin,
         "drop function pg_catalog.pg_is_in_recovery();
          alter function pg_catalog.was_in_recovery() rename to pg_is_in_recovery;
          analyze messages",
     )
     .await;
     assert_eq!(tail.ids().await, [1]);
-}
-
-/// A role that may do what a relay must, and no more, and a URL for it.
-async fn relays_role(db: &TestDatabase) -> (String, String) {
-    let name = format!("{}_relay", db.name);
-    run(
-        db,
-        &format!(
-            "drop role if exists {name}; create role {name} login password 'secret';
-             grant usage on schema rowcast to {name};
-             grant select, insert, update on all tables in schema rowcast to {name};
-             grant select, update on all sequences in schema rowcast to {name};
-             grant select on messages to {name};
-             grant select, usage on sequence messages_id_seq to {name}"
-        ),
-    )
-    .await;
-    let mut url = Url::parse(&db.url).expect("the server's URL");
-    url.set_username(&name).expect("a URL with a user");
-    url.set_password(Some("secret")).expect("a URL with a password");
-    (name, url.into())
 }
 
 async fn pinned_or_not(url: &str, pinned: bool) -> Follower {
@@ -99,9 +78,8 @@ const HIDE: &str = "alter table messages enable row level security;
 #[tokio::test]
 async fn row_security_that_begins_to_apply_is_an_error_and_no_row_is_lost() {
     let db = with_messages().await;
-    let (_, url) = relays_role(&db).await;
     for id in [1, 3] {
-        let mut tail = pinned_or_not(&url, id == 1).await;
+        let mut tail = pinned_or_not(&db.relay_url, id == 1).await;
         run(&db, HIDE).await;
         run(&db, "insert into messages (room_id, body) values (1, 'hidden')").await;
         run(&db, INSERT).await;
@@ -128,8 +106,7 @@ async fn row_security_that_begins_to_apply_is_an_error_and_no_row_is_lost() {
 #[tokio::test]
 async fn a_relay_under_row_security_is_not_ready_and_serves_nothing_until_it_is_mended() {
     let db = with_messages().await;
-    let (_, url) = relays_role(&db).await;
-    let relay = Relay::serve(&url, &[]).await;
+    let relay = Relay::serve(&db.relay_url, &[]).await;
     let cursor = relay.client.get(EVENTS).await.cursor();
     run(&db, HIDE).await;
     run(&db, "insert into messages (room_id, body) values (1, 'hidden')").await;
@@ -157,20 +134,20 @@ async fn a_relay_under_row_security_is_not_ready_and_serves_nothing_until_it_is_
 #[tokio::test]
 async fn a_relay_that_starts_under_row_security_says_so() {
     let db = with_messages().await;
-    let (name, url) = relays_role(&db).await;
     run(&db, HIDE).await;
-    let relay = Relay::serve(&url, &[]).await;
+    let relay = Relay::serve(&db.relay_url, &[]).await;
     let answer = relay.client.get("/health/ready").await;
     assert_eq!(answer.status, 503);
     let reasons = answer.json()["reasons"].to_string();
     assert!(
-        reasons.contains("row security applies to role") && reasons.contains(&name),
+        reasons.contains("row security applies to role relay"),
         "{reasons}"
     );
 }
 
 /// Settings of a database that would each break the reads or the relay's writes.
 async fn hostile(db: &TestDatabase) {
+    let admin = db.admin().await;
     for setting in [
         "default_transaction_isolation = 'serializable'",
         "default_transaction_deferrable = on",
@@ -181,7 +158,7 @@ async fn hostile(db: &TestDatabase) {
         "statement_timeout = '1h'",
         "\"TimeZone\" = 'Asia/Tokyo'",
     ] {
-        run(db, &format!("alter database {} set {setting}", db.name)).await;
+        run(&admin, &format!("alter database {} set {setting}", db.name)).await;
     }
 }
 
@@ -199,7 +176,7 @@ async fn a_serializable_insert_of_the_host_does_not_fail_because_of_a_read() {
     .await;
     hostile(&db).await;
     for id in [1, 2] {
-        let mut tail = pinned_or_not(&db.url, id == 1).await;
+        let mut tail = pinned_or_not(&db.relay_url, id == 1).await;
         let second = db.connect().await;
         run(
             &second,
@@ -233,14 +210,14 @@ async fn a_relay_arms_and_saves_its_position_whatever_the_database_says() {
     run(&db, "select setval('rowcast.bell_messages', 0)").await;
     hostile(&db).await;
     run(
-        &db,
+        &db.admin().await,
         &format!(
             "alter database {} set default_transaction_read_only = on",
             db.name
         ),
     )
     .await;
-    let relay = Relay::serve(&db.url, &["--quiet-after", "50ms"]).await;
+    let relay = Relay::serve(&db.relay_url, &["--quiet-after", "50ms"]).await;
     let mut stream = relay.client.stream(EVENTS).await;
     stream.ready().await;
     eventually(async || bell_flag(&db).await == "1").await;

@@ -118,7 +118,7 @@ async fn a_row_of_any_room_that_commits_late_comes_late_and_once() {
 #[tokio::test]
 async fn an_older_cursor_resumes_from_the_ring_and_from_the_table() {
     let (db, ample) = open_scene(&[]).await;
-    let small = Relay::serve(&db.url, &["--allow-firehose", "--ring-events", "3"]).await;
+    let small = Relay::serve(&db.relay_url, &["--allow-firehose", "--ring-events", "3"]).await;
     let begin = ample.client.get(ALL).await.cursor();
     let _followers = (ample.client.stream(ALL).await, small.client.stream(ALL).await);
     let mut expected = Vec::new();
@@ -130,7 +130,7 @@ async fn an_older_cursor_resumes_from_the_ring_and_from_the_table() {
             relay.client.get(&with_query(ALL, "limit=1")).await;
         }
     }
-    let fresh = Relay::serve(&db.url, &["--allow-firehose"]).await;
+    let fresh = Relay::serve(&db.relay_url, &["--allow-firehose"]).await;
     for relay in [&ample, &small, &fresh] {
         for transport in Transport::ALL {
             let mut subscriber = Subscriber::resume(&relay.client, transport, ALL, &begin).await;
@@ -225,7 +225,11 @@ async fn it_means_one_source_whatever_type_its_rooms_have() {
     )
     .await;
     attach(&db, "'numbers', room => 'room'").await;
-    let relay = Relay::serve(&db.url, &["--allow-firehose", "--default-source", "messages"]).await;
+    let relay = Relay::serve(
+        &db.relay_url,
+        &["--allow-firehose", "--default-source", "messages"],
+    )
+    .await;
     for transport in Transport::ALL {
         let path = "/v1/sources/numbers/events?room=%2A";
         let mut numbers = Subscriber::new(&relay.client, transport, path).await;

@@ -56,7 +56,7 @@ async fn every_line_is_json_whatever_is_in_the_row() {
     )
     .await;
     attach(&db, "'t', room => 'room'").await;
-    let relay = Relay::serve(&db.url, &[]).await;
+    let relay = Relay::serve(&db.relay_url, &[]).await;
     let room = "two\nlines\r\"\u{2028}";
     let path = "/v1/rooms/two%0Alines%0D%22%E2%80%A8/events";
     let rows: [(&str, &str, Value); 3] = [

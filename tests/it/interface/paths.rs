@@ -21,7 +21,7 @@ const OWNER: &str = "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11";
 #[tokio::test]
 async fn two_sources_are_followed_at_once_and_do_not_mix() {
     let db = two_tables().await;
-    let relay = Relay::serve(&db.url, &[]).await;
+    let relay = Relay::serve(&db.relay_url, &[]).await;
     for transport in Transport::ALL {
         let mut said = Subscriber::new(
             &relay.client,
@@ -51,7 +51,7 @@ async fn two_sources_are_followed_at_once_and_do_not_mix() {
 #[tokio::test]
 async fn the_operator_chooses_the_default_source() {
     let db = two_tables().await;
-    let relay = Relay::serve(&db.url, &["--default-source", "notes"]).await;
+    let relay = Relay::serve(&db.relay_url, &["--default-source", "notes"]).await;
     run(
         &db,
         &format!("insert into notes (owner, note) values ('{OWNER}', 'n')"),
@@ -79,7 +79,7 @@ async fn the_operator_chooses_the_default_source() {
 async fn a_default_source_that_cannot_be_followed_is_not_replaced_by_another() {
     let db = two_tables().await;
     run(&db, "alter table messages rename room to place").await;
-    let relay = Relay::serve(&db.url, &[]).await;
+    let relay = Relay::serve(&db.relay_url, &[]).await;
     for path in [
         format!("/v1/rooms/{OWNER}/events"),
         "/v1/sources/messages/rooms/a/events".to_owned(),
@@ -105,7 +105,7 @@ async fn a_default_source_that_cannot_be_followed_is_not_replaced_by_another() {
 #[tokio::test]
 async fn a_cursor_of_another_source_is_a_reset() {
     let db = two_tables().await;
-    let relay = Relay::serve(&db.url, &[]).await;
+    let relay = Relay::serve(&db.relay_url, &[]).await;
     let cursor = relay.client.get("/v1/rooms/a/events").await.cursor();
     let answer = relay
         .client

@@ -115,7 +115,7 @@ async fn every_type_of_room_has_one_name_for_each_value() {
         .await;
         attach(&db, &format!("'t{n}', room => 'room'")).await;
     }
-    let relay = Relay::serve(&db.url, &[]).await;
+    let relay = Relay::serve(&db.relay_url, &[]).await;
     for (n, (of, value, spellings, name, impossible)) in TYPES.iter().enumerate() {
         for spelling in *spellings {
             let path = format!("/v1/sources/t{n}/rooms/{spelling}/events");

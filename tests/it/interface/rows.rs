@@ -1,6 +1,8 @@
 //! The row inside an event: PostgreSQL's own JSON, in UTC, whole or marked as cut, never breaking a frame.
 
-use crate::support::{Relay, Subscriber, TestDatabase, Transport, attach, database, run, scene};
+use crate::support::{
+    Relay, Subscriber, TestDatabase, Transport, attach, database, grant_publishing, run, scene,
+};
 
 /// A table `t` with these columns beside `id` and `room`, attached, and a relay on it.
 async fn table(columns: &str, attach_arguments: &str, arguments: &[&str]) -> (TestDatabase, Relay) {
@@ -13,7 +15,7 @@ async fn table(columns: &str, attach_arguments: &str, arguments: &[&str]) -> (Te
     )
     .await;
     attach(&db, &format!("'t', room => 'room'{attach_arguments}")).await;
-    let relay = Relay::serve(&db.url, arguments).await;
+    let relay = Relay::serve(&db.relay_url, arguments).await;
     (db, relay)
 }
 
@@ -23,14 +25,14 @@ const PATH: &str = "/v1/rooms/1/events";
 async fn timestamps_are_rendered_in_utc_whatever_the_database_says() {
     let (db, relay) = table(", at timestamptz", "", &[]).await;
     run(
-        &db,
+        &db.admin().await,
         &format!(
             "alter database {} set timezone = 'Asia/Tokyo'; alter database {0} set datestyle = 'german'",
             db.name
         ),
     )
     .await;
-    let second = Relay::serve(&db.url, &[]).await;
+    let second = Relay::serve(&db.relay_url, &[]).await;
     for relay in [&relay, &second] {
         for transport in Transport::ALL {
             let mut subscriber = Subscriber::new(&relay.client, transport, PATH).await;
@@ -161,8 +163,13 @@ async fn integers_beyond_what_javascript_can_hold_keep_their_digits() {
 async fn a_table_with_odd_names_in_another_schema_is_like_any_other() {
     let db = database().await;
     run(
+        &db.admin().await,
+        r#"create schema "My Schema" authorization app"#,
+    )
+    .await;
+    run(
         &db,
-        r#"create schema "My Schema"; create table "My Schema"."Odd ""Table"" {id}" (
+        r#"create table "My Schema"."Odd ""Table"" {id}" (
             "The Id" int generated always as identity primary key, "Room's \ {room}" text, "select" text)"#,
     )
     .await;
@@ -172,7 +179,8 @@ async fn a_table_with_odd_names_in_another_schema_is_like_any_other() {
         &format!(r#"'{table}', room => 'Room''s \ {{room}}', id => 'The Id', source => 'odd'"#),
     )
     .await;
-    let relay = Relay::serve(&db.url, &["--allow-publish"]).await;
+    grant_publishing(&db).await;
+    let relay = Relay::serve(&db.relay_url, &["--allow-publish"]).await;
     for transport in Transport::ALL {
         let mut subscriber = Subscriber::new(&relay.client, transport, "/v1/rooms/a/events").await;
         run(

@@ -167,7 +167,7 @@ async fn only_the_changes_that_were_asked_for_are_events() {
     let db = crate::support::database().await;
     run(&db, super::TASKS).await;
     crate::support::attach(&db, "'tasks', room => 'list', changes => '{delete}'").await;
-    let relay = crate::support::Relay::serve(&db.url, &[]).await;
+    let relay = crate::support::Relay::serve(&db.relay_url, &[]).await;
     let mut subscriber = Subscriber::new(&relay.client, Transport::EventStream, EVENTS).await;
     run(
         &db,

@@ -31,7 +31,7 @@ async fn a_cursor_that_is_older_than_what_is_kept_has_expired() {
     let fresh = follower.last_event_id.clone().unwrap();
 
     // The ring still has it all. A relay that was started since has nothing but the journal.
-    let other = crate::support::Relay::serve(&db.url, &[]).await;
+    let other = crate::support::Relay::serve(&db.relay_url, &[]).await;
     for cursor in [old.as_str(), "0", "89"] {
         let answer = other.client.get(&format!("{EVENTS}?after={cursor}")).await;
         assert_eq!(
@@ -83,7 +83,7 @@ async fn nothing_is_pruned_that_a_transaction_may_still_commit() {
     let (db, relay) = tasks(", keep => '1 rows'", &["--prune-interval", "50ms"]).await;
     let mut follower = relay.client.stream(EVENTS).await;
     follower.ready().await;
-    let late = crate::support::connect(&db.url).await;
+    let late = crate::support::connect(&db.app_url).await;
     run(&late, "begin; insert into tasks values ('late', 'a')").await;
     run(
         &db,

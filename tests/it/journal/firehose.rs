@@ -65,7 +65,7 @@ async fn an_older_cursor_of_the_firehose_is_replayed_from_the_journal() {
     let begin = relay.client.get(ALL).await.cursor();
     run(&db, CHANGES).await;
     run(&db, "insert into tasks values ('k', 'a', 'again')").await;
-    let fresh = Relay::serve(&db.url, &["--allow-firehose"]).await;
+    let fresh = Relay::serve(&db.relay_url, &["--allow-firehose"]).await;
     for transport in Transport::ALL {
         let mut subscriber = Subscriber::resume(&fresh.client, transport, ALL, &begin).await;
         let mut events = next(&mut subscriber, 6).await;

@@ -17,7 +17,7 @@ async fn a_truncated_partition_resets_and_what_others_are_writing_into_the_rest_
     let (db, relay) = journal_of(PARTITIONED, ARGUMENTS, &[]).await;
     let mut stream = relay.client.stream(EVENTS).await;
     stream.ready().await;
-    let late = connect(&db.url).await;
+    let late = connect(&db.app_url).await;
     run(&late, "begin; insert into tasks values (10, 2, 'a')").await;
     run(&db, "truncate p1").await;
     assert_eq!(stream.next_event().await.json()["code"], "truncated");
@@ -42,7 +42,7 @@ async fn a_truncated_table_of_partitions_resets_once() {
 #[tokio::test]
 async fn who_truncates_a_partition_waits_for_nobody_who_truncates_another() {
     let (db, _relay) = journal_of(PARTITIONED, ARGUMENTS, &[]).await;
-    let other = connect(&db.url).await;
+    let other = connect(&db.app_url).await;
     run(&db, "begin; truncate p1").await;
     run(&other, "set lock_timeout = '5s'; begin; truncate p2; commit").await;
     run(&db, "commit").await;
@@ -90,7 +90,7 @@ async fn columns_may_be_named_as_words_of_the_triggers_language() {
 async fn a_sent_column_that_is_retyped_skips_no_update_of_sessions_that_are_open() {
     let (db, relay) = tasks(", columns => '{id,title}'", &[]).await;
     let mut subscriber = Subscriber::new(&relay.client, Transport::EventStream, EVENTS).await;
-    let other = connect(&db.url).await;
+    let other = connect(&db.app_url).await;
     run(
         &other,
         "insert into tasks values ('k', 'a', 'one'); update tasks set title = 'two'",
@@ -130,18 +130,18 @@ async fn an_assertion_of_a_rooms_function_fails_no_insert() {
 async fn a_room_has_one_text_whatever_the_databases_settings_are() {
     let db = database().await;
     run(
-        &db,
+        &db.admin().await,
         "do $$ begin execute format('alter database %I set datestyle = ''German''', current_database()); end $$",
     )
     .await;
-    let writer = connect(&db.url).await;
+    let writer = connect(&db.app_url).await;
     run(&writer, "create table t (id int primary key, room date)").await;
     attach(
         &writer,
         "'t', room => 'room', changes => '{insert,update,delete}'",
     )
     .await;
-    let relay = Relay::serve(&db.url, &[]).await;
+    let relay = Relay::serve(&db.relay_url, &[]).await;
     let path = "/v1/rooms/2026-01-02/events";
     let mut subscriber = Subscriber::new(&relay.client, Transport::EventStream, path).await;
     run(&writer, "insert into t values (1, '2.1.2026')").await;
@@ -166,7 +166,7 @@ async fn the_text_of_a_room_is_not_what_a_cast_of_its_types_owner_makes_of_it() 
     )
     .await;
     attach(&db, "'t', room => 'room', changes => '{insert,update,delete}'").await;
-    let relay = Relay::serve(&db.url, &[]).await;
+    let relay = Relay::serve(&db.relay_url, &[]).await;
     let path = "/v1/rooms/sad/events";
     let mut subscriber = Subscriber::new(&relay.client, Transport::EventStream, path).await;
     run(&db, "insert into t values ('glad', 'sad')").await;
@@ -184,7 +184,7 @@ async fn a_source_that_is_detached_and_attached_in_one_transaction_is_read_by_it
     let db = database().await;
     run(&db, "create table t (id int primary key, room text, room2 text)").await;
     attach(&db, "'t', room => 'room', changes => '{insert,update,delete}'").await;
-    let relay = Relay::serve(&db.url, &[]).await;
+    let relay = Relay::serve(&db.relay_url, &[]).await;
     let mut stream = relay.client.stream("/v1/rooms/b/events").await;
     stream.ready().await;
     run(
@@ -220,9 +220,9 @@ async fn two_who_attach_at_once_both_succeed() {
     let db = database().await;
     run(&db, super::TASKS).await;
     let call = "select rowcast.attach('tasks', room => 'list', changes => '{insert,update,delete}', never_ring => false)";
-    let first = connect(&db.url).await;
+    let first = connect(&db.app_url).await;
     run(&first, &format!("begin; {call}")).await;
-    let second = connect(&db.url).await;
+    let second = connect(&db.app_url).await;
     let waiting = tokio::spawn(async move { second.batch_execute(call).await });
     let waits = "select count(*) from pg_locks where locktype = 'advisory' and not granted";
     eventually(async || db.query_one(waits, &[]).await.unwrap().get::<_, i64>(0) == 1).await;

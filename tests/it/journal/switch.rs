@@ -52,7 +52,7 @@ async fn a_source_is_switched_to_and_fro_while_it_is_written_and_its_followers_s
     let (db, relay) = scene(&[]).await;
     let mut stream = relay.client.stream(EVENTS).await;
     stream.ready().await;
-    let writer = crate::support::connect(&db.url).await;
+    let writer = crate::support::connect(&db.app_url).await;
     let writing = tokio::spawn(async move {
         for _ in 0..200 {
             run(&writer, "insert into messages (room, body) values ('a', 'x')").await;

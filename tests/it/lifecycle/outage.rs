@@ -2,6 +2,7 @@
 
 use rowcast::demo::postgres::StopMode;
 
+use crate::support::roles::prepare;
 use crate::support::{MESSAGES, Relay, Subscriber, Transport, attach, connect, eventually, own_server, run};
 
 use super::{not_ready, ready};
@@ -11,12 +12,11 @@ const PATH: &str = "/v1/rooms/a/events";
 #[tokio::test(flavor = "multi_thread")]
 async fn streams_survive_a_database_that_is_away_and_miss_nothing() {
     let mut server = own_server(&[]);
-    let url = server.url("postgres");
-    rowcast::pg::migrate::migrate(&url).await.expect("migrate");
-    let client = connect(&url).await;
+    let urls = prepare(&server, "postgres").await;
+    let client = connect(&urls.app).await;
     run(&client, MESSAGES).await;
     attach(&client, "'messages', room => 'room'").await;
-    let mut relay = Relay::serve(&url, &["--heartbeat", "100ms"]).await;
+    let mut relay = Relay::serve(&urls.relay, &["--heartbeat", "100ms"]).await;
     let mut stream = relay.client.stream(PATH).await;
     let cursor = stream.ready().await;
     for (round, mode) in [StopMode::Fast, StopMode::Immediate].into_iter().enumerate() {
@@ -43,7 +43,7 @@ async fn streams_survive_a_database_that_is_away_and_miss_nothing() {
         // Who comes now, waits.
         let mut newcomer = Subscriber::resume(&relay.client, Transport::EventStream, PATH, &cursor).await;
         server.start_again().expect("start PostgreSQL");
-        let client = connect(&url).await;
+        let client = connect(&urls.app).await;
         run(&client, "insert into messages (room) values ('a'), ('a')").await;
         let ids = stream.ids(2).await;
         assert_eq!(newcomer.ids(2 * (round + 1)).await.last(), ids.last());
@@ -61,8 +61,9 @@ async fn connections_that_are_terminated_are_made_again() {
     let (db, relay) = crate::support::scene(&["--allow-publish"]).await;
     let mut stream = relay.client.stream(PATH).await;
     stream.ready().await;
+    let admin = db.admin().await;
     for round in 1..=5 {
-        run(&db, "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and application_name like 'rowcast%'").await;
+        run(&admin, "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and application_name like 'rowcast%'").await;
         let id = db.say("a", "").await;
         assert_eq!(stream.ids(1).await, [id], "round {round}");
         eventually(async || relay.client.get(PATH).await.status == 200).await;

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Relay, Subscriber, Transport, messages, run, scene};
+use crate::support::{Relay, Subscriber, Transport, grant_publishing, messages, run, scene};
 
 const PATH: &str = "/v1/rooms/a/events";
 
@@ -37,24 +37,28 @@ async fn what_is_posted_arrives() {
 #[tokio::test]
 async fn the_hosts_triggers_find_what_they_need() {
     let db = messages().await;
+    let admin = db.admin().await;
+    run(&admin, "create schema app authorization app").await;
     run(
         &db,
         "create table audit (message bigint, room text);
          create function note_message() returns trigger language plpgsql as $$
          begin insert into audit values (new.id, new.room); new.body := upper(new.body); return new; end $$;
          create trigger note before insert on messages for each row execute function note_message();
-         create schema app; create table app.settings (suffix text); insert into app.settings values ('!');
+         create table app.settings (suffix text); insert into app.settings values ('!');
          create function add_suffix() returns trigger language plpgsql as $$
          begin new.body := new.body || (select suffix from settings); return new; end $$;
-         create trigger z_suffix before insert on messages for each row execute function add_suffix();",
+         create trigger z_suffix before insert on messages for each row execute function add_suffix();
+         grant insert on audit to relay; grant usage on schema app to relay; grant select on app.settings to relay",
     )
     .await;
+    grant_publishing(&db).await;
     run(
-        &db,
+        &admin,
         &format!("alter database {} set search_path = public, app", db.name),
     )
     .await;
-    let relay = Relay::serve(&db.url, &["--allow-publish"]).await;
+    let relay = Relay::serve(&db.relay_url, &["--allow-publish"]).await;
     let answer = relay.client.post(PATH, &json!({"body": "hi"})).await;
     assert_eq!(answer.status, 201, "{}\n{:#?}", answer.body, relay.log());
     assert_eq!(relay.client.get(PATH).await.events()[0]["row"]["body"], "HI!");

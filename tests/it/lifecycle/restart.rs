@@ -32,7 +32,7 @@ async fn a_cursor_from_before_a_restart_resumes_without_loss_or_repetition() {
             .await
             .unwrap();
         late.commit().await.unwrap();
-        let relay = Relay::serve(&db.url, &[]).await;
+        let relay = Relay::serve(&db.relay_url, &[]).await;
         for transport in Transport::ALL {
             let mut subscriber = Subscriber::resume(&relay.client, transport, PATH, &cursor).await;
             assert_eq!(subscriber.ids(2).await, [4, 7], "crash: {crash}, {transport:?}");
@@ -46,7 +46,10 @@ async fn a_cursor_from_before_a_restart_resumes_without_loss_or_repetition() {
 #[tokio::test]
 async fn a_cursor_of_one_relay_serves_at_another() {
     let db = messages().await;
-    let (one, two) = (Relay::serve(&db.url, &[]).await, Relay::serve(&db.url, &[]).await);
+    let (one, two) = (
+        Relay::serve(&db.relay_url, &[]).await,
+        Relay::serve(&db.relay_url, &[]).await,
+    );
     let mut cursor = one.client.get(PATH).await.cursor();
     for round in 0..10 {
         let id = db.say("a", "").await;

@@ -1,6 +1,9 @@
 //! Attach and detach under a running relay.
 
-use crate::support::{Relay, Subscriber, Transport, attach, database, eventually, messages, run, scene};
+use crate::support::{
+    Relay, Subscriber, Transport, attach, database, eventually, grant_attached, grant_publishing, messages,
+    run, scene,
+};
 
 use super::ready;
 
@@ -9,7 +12,7 @@ const PATH: &str = "/v1/rooms/a/events";
 #[tokio::test]
 async fn an_attach_is_picked_up_without_a_restart() {
     let db = database().await;
-    let relay = Relay::serve(&db.url, &[]).await;
+    let relay = Relay::serve(&db.relay_url, &[]).await;
     ready(&relay).await;
     assert_eq!(relay.client.get(PATH).await.code(), "unknown_source");
     run(&db, crate::support::MESSAGES).await;
@@ -53,6 +56,7 @@ async fn a_table_attached_again_at_once_is_another_epoch() {
         };
         if !begin.is_empty() {
             run(&db, &format!("{begin} select rowcast.detach('messages'); select rowcast.attach('messages', room => 'room', never_ring => false); {commit}")).await;
+            grant_attached(&db).await;
         } else {
             run(&db, "select rowcast.detach('messages')").await;
             attach(&db, "'messages', room => 'room'").await;
@@ -90,7 +94,8 @@ async fn the_columns_of_a_source_can_be_changed_under_a_running_relay() {
 #[tokio::test]
 async fn every_connection_of_a_relay_is_named_after_it() {
     let db = messages().await;
-    let relay = Relay::serve(&db.url, &["--allow-publish"]).await;
+    grant_publishing(&db).await;
+    let relay = Relay::serve(&db.relay_url, &["--allow-publish"]).await;
     let mut stream = relay.client.stream(PATH).await;
     stream.ready().await;
     relay.client.post(PATH, &serde_json::json!({"body": "x"})).await;
@@ -98,6 +103,8 @@ async fn every_connection_of_a_relay_is_named_after_it() {
     let sql = "select application_name from pg_stat_activity
                where datname = current_database() and pid <> pg_backend_pid()";
     let names: Vec<String> = db
+        .admin()
+        .await
         .query(sql, &[])
         .await
         .unwrap()

@@ -1,6 +1,6 @@
 //! What becomes of a source whose table changes under it: it is followed on, or its state says clearly what is wrong.
 
-use crate::support::{Relay, TestDatabase, messages, run, scene};
+use crate::support::{run, scene};
 
 use super::{not_ready, ready};
 
@@ -129,45 +129,22 @@ async fn a_column_that_is_added_or_rewritten_does_not_disturb() {
     );
 }
 
-/// A relay that runs as a role of its own, with the rights that it needs and no more.
-async fn with_a_role_of_its_own(db: &TestDatabase) -> (String, Relay) {
-    let role = format!("relay_{}", db.name);
-    run(
-        db,
-        &format!(
-            "create role {role} login password 'secret';
-             grant usage on schema rowcast to {role}; grant select on all tables in schema rowcast to {role};
-             grant select, insert, update, delete on rowcast.sources, rowcast.positions to {role};
-             grant select, usage, update on all sequences in schema rowcast to {role};
-             grant select on messages to {role}; grant select, usage on sequence messages_id_seq to {role}"
-        ),
-    )
-    .await;
-    let mut url = url::Url::parse(&db.url).unwrap();
-    url.set_username(&role).unwrap();
-    url.set_password(Some("secret")).unwrap();
-    let relay = Relay::serve(url.as_str(), &["--heartbeat", "100ms"]).await;
-    (role, relay)
-}
-
 #[tokio::test]
 async fn a_privilege_that_is_revoked_breaks_the_source_until_it_is_granted_again() {
-    let db = messages().await;
-    let (role, relay) = with_a_role_of_its_own(&db).await;
+    let (db, relay) = scene(&["--heartbeat", "100ms"]).await;
     let mut stream = relay.client.stream(PATH).await;
     stream.ready().await;
-    run(&db, &format!("revoke select on messages from {role}")).await;
+    run(&db, "revoke select on messages from relay").await;
     not_ready(&relay, "messages").await;
     db.say("a", "unseen for now").await;
-    run(&db, &format!("grant select on messages to {role}")).await;
+    run(&db, "grant select on messages to relay").await;
     assert_eq!(stream.ids(1).await, [1]);
     ready(&relay).await;
 }
 
 #[tokio::test]
 async fn row_security_that_applies_to_the_relay_is_a_broken_source_not_silence() {
-    let db = messages().await;
-    let (_role, relay) = with_a_role_of_its_own(&db).await;
+    let (db, relay) = scene(&["--heartbeat", "100ms"]).await;
     let mut stream = relay.client.stream(PATH).await;
     let cursor = stream.ready().await;
     run(&db, "create policy few on messages using (body = 'public'); alter table messages enable row level security").await;

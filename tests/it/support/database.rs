@@ -11,7 +11,8 @@ use rowcast::demo::postgres::{self, Options, Postgres};
 use tokio::sync::OnceCell;
 use tokio_postgres::NoTls;
 
-use super::within;
+use super::roles::{self, Urls};
+use super::{run, within};
 
 /// The database that every test's is a copy of: the one with the schema `rowcast` in it.
 const TEMPLATE: &str = "migrated";
@@ -54,40 +55,42 @@ pub fn test_options(settings: &[(&str, &str)]) -> Options {
     }
 }
 
-/// A database of one test's own, with a session on it. Derefs to that session's client.
+/// A database of one test's own, with a session of the role `app` on it. Derefs to that session's client.
 pub struct TestDatabase {
     pub name: String,
+    /// For relays.
+    pub relay_url: String,
+    /// For whoever makes tables, attaches and writes: the role `app`.
+    pub app_url: String,
     /// The superuser's.
-    pub url: String,
+    pub admin_url: String,
     pub client: tokio_postgres::Client,
 }
 
-/// A new database with the schema `rowcast` migrated.
+/// A new database with the schema `rowcast` migrated, and the roles of README.
 pub async fn database() -> TestDatabase {
-    static MIGRATED: OnceCell<()> = OnceCell::const_new();
-    MIGRATED
-        .get_or_init(async || {
-            let admin = connect(&server().url("postgres")).await;
-            admin
-                .batch_execute(&format!("create database {TEMPLATE}"))
-                .await
-                .expect("create the template");
-            migrate(&server().url(TEMPLATE)).await;
-        })
-        .await;
+    make_template().await;
     copy_of(TEMPLATE).await
 }
 
-/// A new database with nothing in it.
+/// A new database with nothing in it. The role `app` may make the schema `rowcast`.
 pub async fn empty_database() -> TestDatabase {
-    copy_of("template1").await
+    make_template().await;
+    let db = copy_of("template1").await;
+    let admin = db.admin().await;
+    roles::let_app_make_tables(&admin).await;
+    run(&admin, &format!("grant create on database {} to app", db.name)).await;
+    db
 }
 
-/// Brings the schema `rowcast` into the template.
-async fn migrate(url: &str) {
-    rowcast::pg::migrate::migrate(url)
-        .await
-        .expect("migrate the template");
+async fn make_template() {
+    static MADE: OnceCell<()> = OnceCell::const_new();
+    MADE.get_or_init(async || {
+        let admin = connect(&server().url("postgres")).await;
+        run(&admin, &format!("create database {TEMPLATE}")).await;
+        roles::prepare(server(), TEMPLATE).await;
+    })
+    .await;
 }
 
 async fn copy_of(template: &str) -> TestDatabase {
@@ -96,18 +99,17 @@ async fn copy_of(template: &str) -> TestDatabase {
     let finished = std::mem::take(&mut *FINISHED.lock().unwrap_or_else(PoisonError::into_inner));
     let admin = connect(&server().url("postgres")).await;
     for old in finished {
-        admin
-            .batch_execute(&format!("drop database if exists {old} with (force)"))
-            .await
-            .expect("drop a database");
+        run(&admin, &format!("drop database if exists {old} with (force)")).await;
     }
-    admin
-        .batch_execute(&format!("create database {name} template {template}"))
-        .await
-        .expect("copy the template");
-    let url = server().url(&name);
-    let client = connect(&url).await;
-    TestDatabase { name, url, client }
+    run(&admin, &format!("create database {name} template {template}")).await;
+    let urls = Urls::new(server(), &name);
+    TestDatabase {
+        name,
+        client: connect(&urls.app).await,
+        relay_url: urls.relay,
+        app_url: urls.app,
+        admin_url: urls.admin,
+    }
 }
 
 /// A session, driven by a task of the test's runtime.
@@ -120,9 +122,20 @@ pub async fn connect(url: &str) -> tokio_postgres::Client {
 }
 
 impl TestDatabase {
-    /// One more session.
+    /// One more session of the role `app`.
     pub async fn connect(&self) -> tokio_postgres::Client {
-        connect(&self.url).await
+        connect(&self.app_url).await
+    }
+
+    /// A session of the superuser.
+    pub async fn admin(&self) -> tokio_postgres::Client {
+        connect(&self.admin_url).await
+    }
+
+    /// The same database with a session of the superuser: for tests that are about roles of their own.
+    pub async fn as_superuser(mut self) -> Self {
+        self.client = self.admin().await;
+        self
     }
 }
 

@@ -8,6 +8,7 @@ pub mod http;
 pub mod ndjson;
 pub mod pooler;
 pub mod relay;
+pub mod roles;
 pub mod scene;
 pub mod sse;
 pub mod subscriber;
@@ -17,6 +18,7 @@ pub use database::{TestDatabase, connect, database, empty_database, own_server, 
 pub use http::{Answer, Client};
 pub use ndjson::Lines;
 pub use relay::Relay;
+pub use roles::{Urls, grant_attached, grant_publishing};
 pub use scene::{MESSAGES, attach, messages, run, scene};
 pub use sse::{Frame, Stream};
 pub use subscriber::{Subscriber, Transport, with_query};

@@ -1,4 +1,5 @@
-//! A PgBouncer in transaction mode before the tests' server: what Rowcast meets in managed databases.
+//! A PgBouncer in transaction mode before the tests' server: what Rowcast meets in managed databases. Its sessions are the
+//! relays' role's.
 
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
@@ -37,12 +38,11 @@ impl Pooler {
             StartupOptions::Ignored => "extra_float_digits, options",
         };
         let ini = format!(
-            "[databases]\n* = host=127.0.0.1 port={} user=postgres password={}\n\
+            "[databases]\n* = host=127.0.0.1 port={} user=relay password=secret\n\
              [pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\n\
              pool_mode = transaction\ndefault_pool_size = 2\nserver_tls_sslmode = disable\n\
              ignore_startup_parameters = {ignored}\n",
             server().port(),
-            server().password(),
         );
         let path = directory.path().join("pgbouncer.ini");
         std::fs::write(&path, ini).unwrap();
@@ -68,9 +68,9 @@ impl Pooler {
         }
     }
 
-    /// The URL of a database through the pooler.
+    /// The URL of a database through the pooler, for relays.
     pub fn url(&self, database: &str) -> String {
-        format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
+        format!("postgres://relay@127.0.0.1:{}/{database}", self.port)
     }
 }
 

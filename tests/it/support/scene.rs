@@ -1,6 +1,6 @@
 //! What most tests begin with: a table `messages`, attached, and a relay that follows it.
 
-use super::{Relay, TestDatabase, database};
+use super::{Relay, TestDatabase, database, grant_attached, grant_publishing};
 
 /// Columns as an application might have them. Not attached.
 pub const MESSAGES: &str =
@@ -18,17 +18,22 @@ pub async fn messages() -> TestDatabase {
 /// The table `messages` and a relay on it, with these arguments.
 pub async fn scene(arguments: &[&str]) -> (TestDatabase, Relay) {
     let db = messages().await;
-    let relay = Relay::serve(&db.url, arguments).await;
+    if arguments.contains(&"--allow-publish") {
+        grant_publishing(&db).await;
+    }
+    let relay = Relay::serve(&db.relay_url, arguments).await;
     (db, relay)
 }
 
-/// `select rowcast.attach(ARGUMENTS)`, to ring, although the tests' server allows prepared transactions.
+/// `select rowcast.attach(ARGUMENTS)`, to ring, although the tests' server allows prepared transactions; and the relays may
+/// read the table.
 pub async fn attach(client: &tokio_postgres::Client, arguments: &str) {
     run(
         client,
         &format!("select rowcast.attach({arguments}, never_ring => false)"),
     )
     .await;
+    grant_attached(client).await;
 }
 
 /// Statements that must succeed; PostgreSQL's own words if they do not.

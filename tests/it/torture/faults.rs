@@ -13,7 +13,8 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::writers::is_calm;
 use super::{Addresses, try_connect};
-use crate::support::{Relay, connect};
+use crate::support::roles::prepare;
+use crate::support::{Relay, Urls, connect, grant_attached, run};
 
 /// The relays: the first as it comes, but quick to change its mind about the bell; the second with so little memory that
 /// most who come back need a replay.
@@ -113,7 +114,7 @@ pub struct Stage {
     retired: Vec<Relay>,
     pub addresses: Arc<Addresses>,
     pub toll: Toll,
-    url: String,
+    urls: Urls,
     other_url: String,
     /// What the relays are told beside [`ARGUMENTS`].
     arguments: &'static [&'static str],
@@ -122,15 +123,14 @@ pub struct Stage {
 impl Stage {
     /// A migrated database with `schema` on `server`, and relays that serve it, with these arguments more.
     pub async fn set(server: Postgres, schema: &str, arguments: &'static [&'static str]) -> Self {
-        let (url, other_url) = (server.url("postgres"), server.url(OTHER));
-        rowcast::pg::migrate::migrate(&url).await.expect("migrate");
-        let client = connect(&url).await;
-        client.batch_execute(schema).await.expect("make the table");
-        let other = format!("create database {OTHER}");
-        client.batch_execute(&other).await.expect("make another database");
+        let (urls, other_url) = (prepare(&server, "postgres").await, server.url(OTHER));
+        let client = connect(&urls.app).await;
+        run(&client, schema).await;
+        grant_attached(&client).await;
+        run(&connect(&urls.admin).await, &format!("create database {OTHER}")).await;
         let relays = [
-            Relay::serve(&url, &[ARGUMENTS[0], arguments].concat()).await,
-            Relay::serve(&url, &[ARGUMENTS[1], arguments].concat()).await,
+            Relay::serve(&urls.relay, &[ARGUMENTS[0], arguments].concat()).await,
+            Relay::serve(&urls.relay, &[ARGUMENTS[1], arguments].concat()).await,
         ];
         let addresses = Arc::new(Addresses(Mutex::new(
             [0, 1].map(|relay: usize| relays[relay].url.clone()),
@@ -141,15 +141,20 @@ impl Stage {
             retired: Vec::new(),
             addresses,
             toll: Toll::default(),
-            url,
+            urls,
             other_url,
             arguments,
         }
     }
 
-    /// The database that is followed.
+    /// The database that is followed, for the role that owns its tables.
     pub fn url(&self) -> String {
-        self.url.clone()
+        self.urls.app.clone()
+    }
+
+    /// The same, for the superuser.
+    pub fn admin_url(&self) -> String {
+        self.urls.admin.clone()
     }
 
     /// Another database of the same server.
@@ -194,7 +199,7 @@ impl Stage {
     }
 
     async fn terminate_backends(&mut self, like: &str) {
-        let Some((client, _driver)) = try_connect(&self.url).await else {
+        let Some((client, _driver)) = try_connect(&self.urls.admin).await else {
             return;
         };
         let ended = client
@@ -215,7 +220,7 @@ impl Stage {
         if same_port && TcpListener::bind(&address).is_ok() {
             arguments.extend(["--listen", &address]);
         }
-        let next = Relay::serve(&self.url, &arguments).await;
+        let next = Relay::serve(&self.urls.relay, &arguments).await;
         self.addresses.set(relay, &next.url);
         self.retired
             .push(std::mem::replace(&mut self.relays[relay], next));

@@ -66,7 +66,7 @@ async fn every_change_reaches_every_subscriber_once_and_pictures_end_like_the_ta
     for source in &sources {
         before.push(source.snapshot(&[ALL_ROOMS]).await.rows);
     }
-    subscribe_to(&publisher, &stage.url()).await;
+    subscribe_to(&publisher, &stage.admin_url()).await;
     let mut audience = Audience::new();
     for number in 0..SUBSCRIBERS {
         audience.enter(subscriber(number, &sources, &stage, &mut run.rng));
