@@ -6,3 +6,8 @@ union all
 select pg_catalog.format('trigger %I on %s is %s (attach the table again)', t.trigger_name, t.member, t.state)
 from rowcast.sources s, rowcast.triggers(s) t
 where s.name = $1 and t.state <> 'ok'
+union all
+select pg_catalog.format('role %I may not %s (grant %s on rowcast.%s to %1$I;)', current_user, g.purpose, g.wanted, g.name)
+from (values ('positions', 'select, insert, update', 'save how far it has seen'),
+             ('sources', 'select, update', 'begin an epoch or prune a journal')) g (name, wanted, purpose)
+where not (select bool_and(pg_catalog.has_table_privilege('rowcast.' || g.name, p)) from unnest(string_to_array(g.wanted, ', ')) p)

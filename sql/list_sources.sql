@@ -72,7 +72,7 @@ select f.name, f.ordinal, f.epoch, f.revision, f.start_id, f.sequence_filenode, 
             'its ids are drawn from another sequence now, or from none'
         when not exists (select from pg_catalog.pg_class where oid = f.bell) then 'its bell is gone'
         when not pg_catalog.has_schema_privilege(f.nspname, 'usage') then
-            pg_catalog.format('role %I may not use schema %I', current_user, f.nspname)
+            pg_catalog.format('role %I may not use schema %I: grant usage on schema %2$I to %1$I;', current_user, f.nspname)
         when not (s.readable and pg_catalog.has_column_privilege(f.table_oid, f.room_attnum, 'select')
                   and coalesce(pg_catalog.has_column_privilege(f.table_oid, f.id_attnum, 'select'), k.readable)
                   and coalesce(k.readable, true)) then

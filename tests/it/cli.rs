@@ -268,7 +268,9 @@ async fn a_database_that_can_not_be_had_is_one_line_with_the_reason() {
 async fn a_missing_privilege_is_one_line_with_the_remedy() {
     let db = with_table().await;
     let role = format!("{}_weak", db.name);
-    db.batch_execute(&format!("create role {role} login password 'secret'"))
+    db.admin()
+        .await
+        .batch_execute(&format!("create role {role} login password 'secret'"))
         .await
         .expect("make a role");
     let mut url = Url::parse(&db.app_url).expect("the server's URL");

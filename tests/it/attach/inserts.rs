@@ -7,7 +7,7 @@ use futures_util::SinkExt as _;
 use tokio_postgres::Client;
 
 use super::{attach, attached, bells, listener, role, source, text, triggers, with_messages};
-use crate::support::{connect, database, eventually, own_server, within};
+use crate::support::{connect, database, eventually, own_server, run, within};
 
 const INSERT: &str = "insert into messages (room_id) values (1)";
 
@@ -28,9 +28,9 @@ async fn a_role_with_no_right_on_the_schema_inserts_and_rings() {
 async fn a_hostile_search_path_changes_nothing() {
     let db = with_messages().await;
     attached(&db, "'messages', room => 'room_id'").await;
+    run(&db.admin().await, "create schema evil authorization app").await;
     db.batch_execute(
-        "create schema evil;
-         create function evil.pg_notify(text, text) returns void language plpgsql as $$ begin raise 'evil'; end $$;
+        "create function evil.pg_notify(text, text) returns void language plpgsql as $$ begin raise 'evil'; end $$;
          create function evil.lt(float8, float8) returns boolean language plpgsql as $$ begin raise 'evil'; end $$;
          create operator evil.< (function = evil.lt, leftarg = float8, rightarg = float8);
          set search_path = evil, pg_catalog, public",

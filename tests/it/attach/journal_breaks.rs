@@ -6,8 +6,7 @@ use super::{attach, attached, bells, findings, listener, role, text};
 use crate::support::{connect, database, run};
 
 /// Operators and functions that a trigger might take for PostgreSQL's own.
-const TRAPS: &str = "create schema evil;
-    create function evil.trap(text, text) returns boolean language plpgsql as $$ begin raise 'evil'; end $$;
+const TRAPS: &str = "create function evil.trap(text, text) returns boolean language plpgsql as $$ begin raise 'evil'; end $$;
     create function evil.trap(jsonb, jsonb) returns boolean language plpgsql as $$ begin raise 'evil'; end $$;
     create function evil.trap(record, record) returns boolean language plpgsql as $$ begin raise 'evil'; end $$;
     create function evil.trap(oid, oid) returns boolean language plpgsql as $$ begin raise 'evil'; end $$;
@@ -31,6 +30,7 @@ async fn a_role_with_no_right_on_the_schema_and_a_hostile_search_path_is_journal
     for kind in KINDS {
         let db = things(kind).await;
         let (writer, url) = role(&db, "writer").await;
+        run(&db.admin().await, "create schema evil authorization app").await;
         run(
             &db,
             &format!("{TRAPS} grant select, insert, update, delete on t to {writer}"),
@@ -211,9 +211,10 @@ async fn a_thousand_rows_consume_one_transaction_id() {
 #[tokio::test]
 async fn a_publication_of_all_tables_hinders_neither_writers_nor_pruning() {
     let db = things("").await;
+    run(&db.admin().await, "create publication everything for all tables").await;
     run(
         &db,
-        "create publication everything for all tables; alter table t replica identity full; insert into t values ('1', 'a');
+        "alter table t replica identity full; insert into t values ('1', 'a');
          delete from rowcast.journal_t; delete from t",
     )
     .await;
@@ -225,17 +226,17 @@ async fn replicated_changes_are_journaled_if_attach_was_told_so() {
                   create table t1 partition of t for values in ('1');";
     let db = journal_of(parted, "'t', room => 'room'").await;
     let replica = "set session_replication_role = replica; insert into t values ('1', 'a'); update t1 set room = 'b'; delete from t";
-    run(&db.connect().await, replica).await;
+    run(&db.admin().await, replica).await;
     assert_eq!(taken(&db).await, [""; 0]);
 
     attached(&db, &format!("'t', room => 'room', {ALL}, always => true")).await;
     let (_client, mut heard) = listener(&db).await;
-    run(&db.connect().await, replica).await;
+    run(&db.admin().await, replica).await;
     assert_eq!(taken(&db).await, ["i a 1", "d a 1", "i b 1", "d b 1"]);
     assert_eq!(bells(&db, &mut heard).await, ["t"]);
     let before = db.epoch("t").await;
     run(
-        &db.connect().await,
+        &db.admin().await,
         "set session_replication_role = replica; truncate t",
     )
     .await;
@@ -250,14 +251,14 @@ async fn replicated_changes_are_journaled_if_attach_was_told_so() {
     attached(&db, &format!("'t', room => 'room', {ALL}, always => true")).await;
     assert_eq!(findings(&db).await, [""; 0]);
     run(
-        &db.connect().await,
+        &db.admin().await,
         "set session_replication_role = replica; insert into t2 values ('2', 'a')",
     )
     .await;
     assert_eq!(taken(&db).await, ["i a 2"]);
 
     attached(&db, &format!("'t', room => 'room', {ALL}")).await;
-    run(&db.connect().await, replica).await;
+    run(&db.admin().await, replica).await;
     assert_eq!((taken(&db).await, findings(&db).await), (vec![], vec![]));
 }
 

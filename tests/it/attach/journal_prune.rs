@@ -162,7 +162,7 @@ async fn one_prunes_at_a_time_and_nobody_waits() {
 /// PostgreSQL would find the deadlock, and fail one of them, after a second.
 #[tokio::test]
 async fn pruning_truncating_and_attaching_take_their_locks_in_one_order() {
-    let db = hundred("10 rows").await;
+    let db = hundred("10 rows").await.as_superuser().await;
     run(&db, "set deadlock_timeout = '10ms'").await;
     let (truncating, attaching) = (db.connect().await, db.connect().await);
     for _ in 0..20 {
@@ -198,24 +198,12 @@ async fn a_direct_source_and_one_that_is_not_there_prune_nothing() {
 #[tokio::test]
 async fn a_relay_that_may_write_the_registry_prunes_what_another_attached() {
     let db = crate::support::database().await;
-    let (relay, url) = super::role(&db, "relay").await;
-    run(
-        &db,
-        &format!(
-            "grant usage on schema rowcast to {relay}; grant select, insert, update, delete on rowcast.sources, rowcast.positions to {relay};
-             {}",
-            super::journal::THINGS
-        ),
-    )
-    .await;
+    run(&db, super::journal::THINGS).await;
     attached(&db, &format!("'t', room => 'room', {ALL}, keep => '1 rows'")).await;
-    run(
-        &db,
-        "insert into t values ('1', 'a'), ('2', 'a'); create publication all_of_it for all tables",
-    )
-    .await;
+    run(&db, "insert into t values ('1', 'a'), ('2', 'a')").await;
+    run(&db.admin().await, "create publication all_of_it for all tables").await;
     seen(&db, "2, '{}', '{}'").await;
-    let theirs = crate::support::connect(&url).await;
+    let theirs = crate::support::connect(&db.relay_url).await;
     run(&theirs, "select rowcast.prune('t', 10); select pg_sequence_last_value('rowcast.skips_t'), pg_sequence_last_value('rowcast.ids_t')").await;
     assert_eq!(left(&db).await, "2 2 1");
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::SinkExt as _;
 
 use super::inserts::{FORMS, NOTED};
-use super::journal::{KINDS, THINGS, journal_of, skipped, taken, things};
+use super::journal::{ALL, KINDS, THINGS, journal_of, skipped, taken, things};
 use super::{attached, text};
 use crate::support::{TestDatabase, connect, database, run, within};
 
@@ -308,13 +308,20 @@ async fn an_update_of_the_rooms_column_that_names_the_same_room_is_none_unless_i
 #[tokio::test]
 async fn a_room_expression_means_the_same_under_every_search_path() {
     let tables = format!(
-        "{THINGS} create schema app; create function app.room_of(text) returns text immutable language sql as 'select ''app '' || $1';
+        "{THINGS} create function app.room_of(text) returns text immutable language sql as 'select ''app '' || $1';
          set search_path = app, public;"
     );
-    let db = journal_of(&tables, "'t', room => 'room_of(room) || ''!'''").await;
+    let db = database().await;
+    run(
+        &db.admin().await,
+        "create schema app authorization app; create schema evil authorization app",
+    )
+    .await;
+    run(&db, &tables).await;
+    attached(&db, &format!("'t', room => 'room_of(room) || ''!''', {ALL}")).await;
     run(
         &db.connect().await,
-        "create schema evil; create function evil.room_of(text) returns text immutable language sql as 'select ''evil''';
+        "create function evil.room_of(text) returns text immutable language sql as 'select ''evil''';
          create function evil.cat(text, text) returns text immutable language sql as 'select ''evil''';
          create operator evil.|| (function = evil.cat, leftarg = text, rightarg = text);
          set search_path = evil, public, pg_catalog; insert into t values ('1', 'a')",

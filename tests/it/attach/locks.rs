@@ -71,7 +71,7 @@ async fn a_forgotten_prepared_transaction_is_named() {
         .expect_err("blocked");
     let said = error.to_string();
     assert!(
-        said.contains(&format!("prepared transaction '{gid}' of role postgres")),
+        said.contains(&format!("prepared transaction '{gid}' of role app")),
         "{said}"
     );
     db.batch_execute(&format!("rollback prepared '{gid}'"))

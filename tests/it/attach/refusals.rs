@@ -12,6 +12,13 @@ pub async fn refused(setup: &str, arguments: &str, state: &str, words: &[&str]) 
     refused_in(&db, arguments, state, words).await;
 }
 
+/// As [`refused`], where the set-up takes a superuser.
+async fn refused_to_superuser(setup: &str, arguments: &str, state: &str, words: &[&str]) {
+    let db = database().await.as_superuser().await;
+    db.batch_execute(setup).await.expect("set up");
+    refused_in(&db, arguments, state, words).await;
+}
+
 pub async fn refused_in(client: &tokio_postgres::Client, arguments: &str, state: &str, words: &[&str]) {
     let error = attach(client, arguments).await.expect_err("attach is refused");
     let said = in_words(&error);
@@ -54,7 +61,7 @@ async fn views_and_other_relations() {
             "foreign table",
         ),
     ] {
-        refused(
+        refused_to_superuser(
             &format!("{T} {made}"),
             &format!("'{name}', room => 'room'"),
             "42809",
@@ -93,7 +100,7 @@ async fn a_foreign_partition() {
     let setup = "create table t (id bigserial, room text) partition by range (id);
                  create foreign data wrapper w; create server w foreign data wrapper w;
                  create foreign table t1 partition of t for values from (1) to (1000) server w";
-    refused(
+    refused_to_superuser(
         setup,
         "'t', room => 'room', id => 'id'",
         "55000",
@@ -115,7 +122,10 @@ async fn a_table_with_children() {
 
 #[tokio::test]
 async fn a_table_fed_by_a_subscription() {
-    let (publisher, db) = (empty_database().await, database().await);
+    let (publisher, db) = (
+        empty_database().await.as_superuser().await,
+        database().await.as_superuser().await,
+    );
     let slot = &db.name;
     publisher
         .batch_execute(&format!("{T} create publication p for table t"))
@@ -179,7 +189,7 @@ async fn owner_of(db: &TestDatabase, table: &str) -> (String, tokio_postgres::Cl
 
 #[tokio::test]
 async fn row_security_that_applies_to_the_role() {
-    let db = database().await;
+    let db = database().await.as_superuser().await;
     db.batch_execute(&format!("{T} alter table t enable row level security"))
         .await
         .expect("set up");
@@ -199,7 +209,7 @@ async fn row_security_that_applies_to_the_role() {
 
 #[tokio::test]
 async fn a_role_without_rights_on_the_table_or_the_registry() {
-    let db = database().await;
+    let db = database().await.as_superuser().await;
     db.batch_execute(T).await.expect("set up");
     let (name, url) = role(&db, "weak").await;
     db.batch_execute(&format!(
@@ -236,7 +246,7 @@ async fn a_function_that_inserts_need_taken_from_public() {
         "pg_notification_queue_usage()",
         "has_sequence_privilege(oid, text)",
     ] {
-        refused(
+        refused_to_superuser(
             &format!("{T} revoke execute on function pg_catalog.{function} from public"),
             "'t', room => 'room'",
             "42501",
@@ -267,8 +277,13 @@ async fn names_that_can_not_be_a_sources() {
 #[tokio::test]
 async fn a_name_that_another_table_has() {
     let db = database().await;
+    let admin = db.admin().await;
+    admin
+        .batch_execute("create schema s authorization app")
+        .await
+        .expect("make a schema");
     db.batch_execute(&format!(
-        "{T} create schema s; create table s.t (id serial primary key, room text)"
+        "{T} create table s.t (id serial primary key, room text)"
     ))
     .await
     .expect("set up");

@@ -45,9 +45,13 @@ async fn the_start_is_the_sequences_last_value() {
 #[tokio::test]
 async fn names_with_quotes_and_capitals_in_other_schemas_are_attached() {
     let db = database().await;
+    let admin = db.admin().await;
+    admin
+        .batch_execute(r#"create schema "Odd ""One" authorization app"#)
+        .await
+        .expect("make a schema");
     db.batch_execute(
-        r#"create schema "Odd ""One";
-           create table "Odd ""One"."My 'Table" ("The ""Id" serial primary key, "Room Nr" uuid, "a.b" text);"#,
+        r#"create table "Odd ""One"."My 'Table" ("The ""Id" serial primary key, "Room Nr" uuid, "a.b" text);"#,
     )
     .await
     .expect("make the table");

@@ -152,10 +152,12 @@ async fn inserts_without_any_privilege_on_our_schema_succeed_and_are_heard() {
     stream.ready().await;
     relay.logs("\"to\":\"armed\"").await;
     let role = format!("{}_plain", db.name);
+    let inserting = db.admin().await;
     run(
-        &db,
+        &inserting,
         &format!(
-            "revoke all on schema rowcast from public;
+            "grant execute on all functions in schema rowcast to relay;
+             revoke all on schema rowcast from public;
              revoke all on all tables in schema rowcast from public;
              revoke all on all sequences in schema rowcast from public;
              revoke all on all functions in schema rowcast from public;
@@ -165,6 +167,6 @@ async fn inserts_without_any_privilege_on_our_schema_succeed_and_are_heard() {
         ),
     )
     .await;
-    run(&db, INSERT).await;
+    run(&inserting, INSERT).await;
     assert_eq!(stream.ids(1).await, [1]);
 }

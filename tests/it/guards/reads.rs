@@ -103,10 +103,8 @@ async fn a_read_leaves_no_lock_and_no_transaction_behind() {
     assert_eq!(tail.ids().await, [1]);
     let of_the_tail =
         "from pg_stat_activity where application_name = 'rowcast test' and datname = current_database()";
-    assert_eq!(
-        text(&db.client, &format!("select state {of_the_tail}")).await,
-        "idle"
-    );
+    let admin = connect(&db.urls.admin).await;
+    assert_eq!(text(&admin, &format!("select state {of_the_tail}")).await, "idle");
     let locks = format!("select count(*) from pg_locks where pid = (select pid {of_the_tail})");
     assert_eq!(text(&db.client, &locks).await, "0");
 }

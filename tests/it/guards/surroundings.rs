@@ -171,7 +171,7 @@ async fn a_serializable_insert_of_the_host_does_not_fail_because_of_a_read() {
     let db = with_messages().await;
     run(
         &db,
-        "create table balance (amount int); insert into balance values (1)",
+        "create table balance (amount int); insert into balance values (1); grant select on balance to relay",
     )
     .await;
     hostile(&db).await;

@@ -11,9 +11,11 @@ async fn a_renamed_table_is_followed_on() {
     let (db, relay) = scene(&[]).await;
     let mut stream = relay.client.stream(PATH).await;
     stream.ready().await;
+    let archive = "create schema archive authorization app; grant usage on schema archive to relay";
+    run(&db.admin().await, archive).await;
     run(
         &db,
-        "alter table messages rename to posts; create schema archive; alter table posts set schema archive",
+        "alter table messages rename to posts; alter table posts set schema archive",
     )
     .await;
     run(&db, "insert into archive.posts (room) values ('a')").await;

@@ -51,7 +51,7 @@ pub async fn prepare(server: &Postgres, database: &str) -> Urls {
     let admin = connect(&urls.admin).await;
     run(&admin, &format!("create role app login password '{PASSWORD}'")).await;
     let_app_make_tables(&admin).await;
-    run(&admin, block(0)).await;
+    run(&admin, role_of_the_relay()).await;
     rowcast::pg::migrate::migrate(&urls.app)
         .await
         .expect("migrate as the role app");
@@ -119,8 +119,13 @@ async fn attached(owner: &Client) -> Vec<Attached> {
     rows.iter().map(names).collect()
 }
 
+/// README's statements that make the role of the relays, once in each database.
+pub fn role_of_the_relay() -> &'static str {
+    block(0)
+}
+
 /// The SQL of README's section about roles, by its blocks.
-pub fn block(number: usize) -> &'static str {
+fn block(number: usize) -> &'static str {
     let readme = include_str!("../../../README.md");
     let (_, section) = readme
         .split_once("\n### Roles\n")
