@@ -308,13 +308,13 @@ async fn an_update_of_the_rooms_column_that_names_the_same_room_is_none_unless_i
 #[tokio::test]
 async fn a_room_expression_means_the_same_under_every_search_path() {
     let tables = format!(
-        "{THINGS} create function app.room_of(text) returns text immutable language sql as 'select ''app '' || $1';
-         set search_path = app, public;"
+        "{THINGS} create function shop.room_of(text) returns text immutable language sql as 'select ''app '' || $1';
+         set search_path = shop, public;"
     );
     let db = database().await;
     run(
         &db.admin().await,
-        "create schema app authorization app; create schema evil authorization app",
+        "create schema shop authorization app; create schema evil authorization app",
     )
     .await;
     run(&db, &tables).await;

@@ -1,7 +1,7 @@
 //! One read is one statement alone in its transaction: what it reports belongs together and is of this moment.
 
 use super::{Follower, INSERT, Quiet, inserting, quiet, run, text};
-use crate::support::eventually;
+use crate::support::{connect, eventually};
 
 /// Past the five plans that PostgreSQL makes for a prepared statement before it may keep one.
 const READS: u64 = 12;

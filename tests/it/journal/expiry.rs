@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{eventually, run};
+use crate::support::{eventually, grant_attached, run};
 
 use super::{EVENTS, all_said, tasks};
 
@@ -100,6 +100,7 @@ async fn nothing_is_pruned_that_a_transaction_may_still_commit() {
          select rowcast.attach('others', room => 'list', changes => '{insert,update}', keep => '1 rows', never_ring => false);",
     )
     .await;
+    grant_attached(&db).await;
     run(
         &db,
         "insert into others select n::text, 'a' from generate_series(1, 30) n",

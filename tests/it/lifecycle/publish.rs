@@ -38,24 +38,24 @@ async fn what_is_posted_arrives() {
 async fn the_hosts_triggers_find_what_they_need() {
     let db = messages().await;
     let admin = db.admin().await;
-    run(&admin, "create schema app authorization app").await;
+    run(&admin, "create schema shop authorization app").await;
     run(
         &db,
         "create table audit (message bigint, room text);
          create function note_message() returns trigger language plpgsql as $$
          begin insert into audit values (new.id, new.room); new.body := upper(new.body); return new; end $$;
          create trigger note before insert on messages for each row execute function note_message();
-         create table app.settings (suffix text); insert into app.settings values ('!');
+         create table shop.settings (suffix text); insert into shop.settings values ('!');
          create function add_suffix() returns trigger language plpgsql as $$
          begin new.body := new.body || (select suffix from settings); return new; end $$;
          create trigger z_suffix before insert on messages for each row execute function add_suffix();
-         grant insert on audit to relay; grant usage on schema app to relay; grant select on app.settings to relay",
+         grant insert on audit to relay; grant usage on schema shop to relay; grant select on shop.settings to relay",
     )
     .await;
     grant_publishing(&db).await;
     run(
         &admin,
-        &format!("alter database {} set search_path = public, app", db.name),
+        &format!("alter database {} set search_path = public, shop", db.name),
     )
     .await;
     let relay = Relay::serve(&db.relay_url, &["--allow-publish"]).await;

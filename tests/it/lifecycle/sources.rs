@@ -103,8 +103,6 @@ async fn every_connection_of_a_relay_is_named_after_it() {
     let sql = "select application_name from pg_stat_activity
                where datname = current_database() and pid <> pg_backend_pid()";
     let names: Vec<String> = db
-        .admin()
-        .await
         .query(sql, &[])
         .await
         .unwrap()
