@@ -113,7 +113,7 @@ async fn every_grant_that_is_missing_is_said_with_the_statement_that_mends_it() 
         ("select on messages", "grant select on public.messages to relay;"),
         (
             "select on sequence messages_id_seq",
-            "grant select on sequence messages_id_seq to relay;",
+            "grant select on sequence public.messages_id_seq to relay;",
         ),
         (
             "update on sequence rowcast.bell_messages",

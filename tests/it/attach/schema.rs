@@ -136,7 +136,7 @@ async fn restored(db: &TestDatabase, url: &str) -> Option<TestDatabase> {
     let dump = tempfile::NamedTempFile::new().expect("a file");
     let file = dump.path().to_str().expect("a path");
     program("pg_dump", &["--file", file, url]).await;
-    let copy = empty_database().await;
+    let copy = empty_database().await.as_superuser().await;
     program(
         "psql",
         &["-q", "-v", "ON_ERROR_STOP=1", "-f", file, &copy.admin_url],
