@@ -77,7 +77,9 @@ select f.name, f.ordinal, f.epoch, f.revision, f.start_id, f.sequence_filenode, 
                   and coalesce(pg_catalog.has_column_privilege(f.table_oid, f.id_attnum, 'select'), k.readable)
                   and coalesce(k.readable, true)) then
             pg_catalog.format('role %I may not read it: grant select on %I.%I to %1$I;', current_user, f.nspname, f.relname)
-        when not coalesce(pg_catalog.has_table_privilege(f.journal_oid, 'select, delete'), true) then
+        -- Of a list of privileges one would do.
+        when not coalesce(pg_catalog.has_table_privilege(f.journal_oid, 'select')
+                          and pg_catalog.has_table_privilege(f.journal_oid, 'delete'), true) then
             pg_catalog.format('role %I may not read its journal: grant select, delete on rowcast.%I to %1$I;', current_user, f.journal_name)
         when not pg_catalog.has_sequence_privilege(f.id_sequence, 'select, usage') then
             pg_catalog.format('role %I may not read its sequence: grant select on sequence %s to %1$I;', current_user, f.id_sequence)
