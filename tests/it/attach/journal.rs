@@ -273,7 +273,7 @@ async fn what_a_journal_can_not_have_is_refused() {
 
 #[tokio::test]
 async fn a_room_that_would_run_anothers_function_is_refused() {
-    let db = database().await.as_superuser().await;
+    let db = database().await.into_superusers().await;
     let (name, _url) = role(&db, "other").await;
     run(
         &db,
@@ -351,7 +351,7 @@ async fn what_will_hurt_is_said() {
     ] {
         let mut db = database().await;
         if table.contains("for all tables") {
-            db = db.as_superuser().await;
+            db = db.into_superusers().await;
         }
         run(&db, table).await;
         let room = arguments

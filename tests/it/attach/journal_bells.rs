@@ -89,7 +89,7 @@ async fn a_journal_is_silent_while_the_flag_is_0_and_if_it_must_never_ring() {
 /// The function runs as who attached, who may lose his rights.
 #[tokio::test]
 async fn a_bell_that_may_not_be_looked_at_is_rung() {
-    let db = crate::support::database().await.as_superuser().await;
+    let db = crate::support::database().await.into_superusers().await;
     let (owner, url) = super::role(&db, "owner").await;
     run(
         &db,

@@ -162,7 +162,7 @@ async fn one_prunes_at_a_time_and_nobody_waits() {
 /// PostgreSQL would find the deadlock, and fail one of them, after a second.
 #[tokio::test]
 async fn pruning_truncating_and_attaching_take_their_locks_in_one_order() {
-    let db = hundred("10 rows").await.as_superuser().await;
+    let db = hundred("10 rows").await.into_superusers().await;
     run(&db, "set deadlock_timeout = '10ms'").await;
     let (truncating, attaching) = (db.connect().await, db.connect().await);
     for _ in 0..20 {

@@ -6,7 +6,7 @@ use crate::support::{connect, database, run};
 
 #[tokio::test]
 async fn rights_that_would_fail_the_application_are_reported() {
-    let db = database().await.as_superuser().await;
+    let db = database().await.into_superusers().await;
     let (owner, url) = role(&db, "owner").await;
     run(
         &db,
@@ -42,7 +42,7 @@ async fn rights_that_would_fail_the_application_are_reported() {
 
 #[tokio::test]
 async fn the_owner_makes_partitions_and_a_stranger_forges_nothing() {
-    let db = database().await.as_superuser().await;
+    let db = database().await.into_superusers().await;
     let (owner, url) = role(&db, "owner").await;
     run(
         &db,

@@ -94,7 +94,7 @@ async fn a_source_whose_table_is_gone_is_detached_with_its_journal() {
 
 #[tokio::test]
 async fn the_tables_owner_detaches_what_another_attached_and_the_journal_goes() {
-    let db = database().await.as_superuser().await;
+    let db = database().await.into_superusers().await;
     let (owner, url) = role(&db, "owner").await;
     run(
         &db,
@@ -115,7 +115,7 @@ async fn the_tables_owner_detaches_what_another_attached_and_the_journal_goes() 
 
 #[tokio::test]
 async fn a_journal_is_changed_in_place_by_its_owner_alone() {
-    let db = database().await.as_superuser().await;
+    let db = database().await.into_superusers().await;
     let (owner, url) = role(&db, "owner").await;
     run(
         &db,

@@ -14,7 +14,7 @@ pub async fn refused(setup: &str, arguments: &str, state: &str, words: &[&str]) 
 
 /// As [`refused`], where the set-up takes a superuser.
 async fn refused_to_superuser(setup: &str, arguments: &str, state: &str, words: &[&str]) {
-    let db = database().await.as_superuser().await;
+    let db = database().await.into_superusers().await;
     db.batch_execute(setup).await.expect("set up");
     refused_in(&db, arguments, state, words).await;
 }
@@ -123,8 +123,8 @@ async fn a_table_with_children() {
 #[tokio::test]
 async fn a_table_fed_by_a_subscription() {
     let (publisher, db) = (
-        empty_database().await.as_superuser().await,
-        database().await.as_superuser().await,
+        empty_database().await.into_superusers().await,
+        database().await.into_superusers().await,
     );
     let slot = &db.name;
     publisher
@@ -189,7 +189,7 @@ async fn owner_of(db: &TestDatabase, table: &str) -> (String, tokio_postgres::Cl
 
 #[tokio::test]
 async fn row_security_that_applies_to_the_role() {
-    let db = database().await.as_superuser().await;
+    let db = database().await.into_superusers().await;
     db.batch_execute(&format!("{T} alter table t enable row level security"))
         .await
         .expect("set up");
@@ -209,7 +209,7 @@ async fn row_security_that_applies_to_the_role() {
 
 #[tokio::test]
 async fn a_role_without_rights_on_the_table_or_the_registry() {
-    let db = database().await.as_superuser().await;
+    let db = database().await.into_superusers().await;
     db.batch_execute(T).await.expect("set up");
     let (name, url) = role(&db, "weak").await;
     db.batch_execute(&format!(

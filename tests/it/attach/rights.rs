@@ -30,7 +30,7 @@ async fn not_allowed(client: &tokio_postgres::Client, sql: &str, words: &[&str])
 
 #[tokio::test]
 async fn a_role_that_attached_by_grants_is_told_who_can_detach_and_they_can() {
-    let db = database().await.as_superuser().await;
+    let db = database().await.into_superusers().await;
     let (owner, url) = role(&db, "owner").await;
     db.batch_execute(&format!("{T} alter table t owner to {owner}"))
         .await
@@ -80,7 +80,7 @@ async fn a_role_that_attached_by_grants_is_told_who_can_detach_and_they_can() {
 
 #[tokio::test]
 async fn a_schema_that_the_role_may_not_use() {
-    let db = database().await.as_superuser().await;
+    let db = database().await.into_superusers().await;
     db.batch_execute(&format!(
         r#"{T} create schema "Its Own"; create table "Its Own".x (id serial primary key, room text)"#
     ))

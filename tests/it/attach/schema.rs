@@ -68,7 +68,7 @@ async fn a_role_that_may_not_migrate_is_told_what_to_run() {
 
 #[tokio::test]
 async fn a_schema_made_for_a_role_is_migrated_by_it() {
-    let db = empty_database().await.as_superuser().await;
+    let db = empty_database().await.into_superusers().await;
     let (name, url) = role(&db, "relay").await;
     db.batch_execute(&format!("create schema rowcast authorization {name}"))
         .await
@@ -136,7 +136,7 @@ async fn restored(db: &TestDatabase, url: &str) -> Option<TestDatabase> {
     let dump = tempfile::NamedTempFile::new().expect("a file");
     let file = dump.path().to_str().expect("a path");
     program("pg_dump", &["--file", file, url]).await;
-    let copy = empty_database().await.as_superuser().await;
+    let copy = empty_database().await.into_superusers().await;
     program(
         "psql",
         &["-q", "-v", "ON_ERROR_STOP=1", "-f", file, &copy.admin_url],
@@ -147,7 +147,7 @@ async fn restored(db: &TestDatabase, url: &str) -> Option<TestDatabase> {
 
 #[tokio::test]
 async fn the_tables_owner_can_dump_and_what_is_restored_rings() {
-    let db = with_messages().await.as_superuser().await;
+    let db = with_messages().await.into_superusers().await;
     let (owner, url) = role(&db, "app").await;
     db.batch_execute(&format!("alter table messages owner to {owner}"))
         .await
@@ -169,7 +169,7 @@ async fn the_tables_owner_can_dump_and_what_is_restored_rings() {
 
 #[tokio::test]
 async fn a_journal_is_dumped_and_what_is_restored_is_journaled() {
-    let db = with_messages().await.as_superuser().await;
+    let db = with_messages().await.into_superusers().await;
     let (owner, url) = role(&db, "app").await;
     run(
         &db,
@@ -196,7 +196,7 @@ async fn a_journal_is_dumped_and_what_is_restored_is_journaled() {
 
 #[tokio::test]
 async fn a_journal_is_for_those_who_may_read_its_table() {
-    let db = with_messages().await.as_superuser().await;
+    let db = with_messages().await.into_superusers().await;
     let (owner, url) = role(&db, "app").await;
     run(
         &db,

@@ -245,7 +245,7 @@ async fn partitions_share_the_second() {
 
 #[tokio::test]
 async fn a_shorter_timeout_of_the_session_holds_and_stays() {
-    let db = with_messages().await.as_superuser().await;
+    let db = with_messages().await.into_superusers().await;
     attached(&db, "'messages', room => 'room_id'").await;
     let blocker = db.connect().await;
     blocker

@@ -133,7 +133,7 @@ impl TestDatabase {
     }
 
     /// The same database with a session of the superuser: for tests that are about roles of their own.
-    pub async fn as_superuser(mut self) -> Self {
+    pub async fn into_superusers(mut self) -> Self {
         self.client = self.admin().await;
         self
     }
