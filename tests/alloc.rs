@@ -119,6 +119,7 @@ fn source() -> Arc<LiveSource> {
             page_bytes: 1 << 22,
         },
         replays_at_once: 4,
+        waiting_replays: 100,
     };
     let database = Database::unconnected("postgres://nobody@127.0.0.1:1/none").unwrap();
     let source = LiveSource::new(database, definition, limits);

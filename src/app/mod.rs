@@ -14,8 +14,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::ServeConfig;
+use crate::http::limits::descriptors;
 use crate::http::serve::Server;
-use crate::http::{self, HttpSettings};
+use crate::http::{self, HttpSettings, Limits, Metrics};
 use crate::hub::{HubLimits, RingLimits};
 use crate::pg::bell::Bell;
 use crate::pg::store::ReadLimits;
@@ -26,9 +27,6 @@ use crate::tail::pace::PaceOptions;
 
 use supervisor::Supervisor;
 use tasks::Tasks;
-
-/// How long a request's head may take.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long the start waits for the first reads.
 const FIRST_READS_WITHIN: Duration = Duration::from_secs(5);
@@ -106,8 +104,10 @@ impl App {
                 move || drain.is_started(),
             ))
         };
-        let router = http::router(relay.clone(), http_settings(config)?, drain.clone(), wrap);
-        let (server, address) = listen_on(&config.listen, &router, &drain)?;
+        let settings = http_settings(config)?;
+        let limits = settings.limits.clone();
+        let router = http::router(relay.clone(), settings, drain.clone(), wrap);
+        let (server, address) = listen_on(&config.listen, &router, &limits, &drain)?;
         let mut supervisor = Supervisor::new(
             database,
             bell,
@@ -231,11 +231,12 @@ async fn accept_all(server: &Server, connections: &TaskTracker) {
 fn listen_on(
     addresses: &[SocketAddr],
     router: &Router,
+    limits: &Arc<Limits>,
     drain: &Drain,
 ) -> Result<(Server, SocketAddr), AppError> {
     let mut failure = None;
     for &address in addresses {
-        let bound = Server::bind(address, router.clone(), HEAD_TIMEOUT, drain.clone())
+        let bound = Server::bind(address, router.clone(), limits.clone(), drain.clone())
             .and_then(|server| server.local_address().map(|local| (server, local)));
         match bound {
             Ok(bound) => return Ok(bound),
@@ -248,6 +249,8 @@ fn listen_on(
 fn http_settings(config: &ServeConfig) -> Result<HttpSettings, AppError> {
     let origin =
         |origin: &String| HeaderValue::from_str(origin).map_err(|_| AppError::Origin(origin.clone()));
+    let metrics = Metrics::new();
+    let limits = limits(config, &metrics);
     Ok(HttpSettings {
         allow_origins: config
             .allow_origins
@@ -259,8 +262,28 @@ fn http_settings(config: &ServeConfig) -> Result<HttpSettings, AppError> {
         allow_firehose: config.allow_firehose,
         heartbeat: config.heartbeat,
         retry: config.retry,
-        ..HttpSettings::default()
+        limits: Arc::new(limits),
+        metrics,
     })
+}
+
+/// The bounds on clients. How many connections there may be follows from the limit of descriptors, which is raised as far
+/// as the system lets us.
+fn limits(config: &ServeConfig, metrics: &Metrics) -> Limits {
+    let descriptors = descriptors::raise();
+    let left = descriptors::connections(descriptors, config.pool_size);
+    let limits = Limits::new(config.limits.clone(), left, metrics);
+    let connections = limits.most_connections();
+    tracing::info!(connections, descriptors, "connections at a time");
+    if connections > left {
+        tracing::warn!(
+            connections,
+            left,
+            "--max-connections (ROWCAST_MAX_CONNECTIONS) is more than the limit of descriptors leaves: raise that (ulimit -n, \
+             LimitNOFILE)"
+        );
+    }
+    limits
 }
 
 fn source_limits(config: &ServeConfig) -> SourceLimits {
@@ -278,6 +301,7 @@ fn source_limits(config: &ServeConfig) -> SourceLimits {
             page_bytes: PAGE_BYTES,
         },
         replays_at_once: config.replays_at_once,
+        waiting_replays: config.limits.waiting_replays,
     }
 }
 

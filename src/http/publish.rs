@@ -2,9 +2,9 @@
 
 use std::error::Error;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Json;
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ORIGIN};
 use axum::http::{HeaderMap, StatusCode};
@@ -14,30 +14,36 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::value::RawValue;
 
 use super::Shared;
+use super::client_address::ClientAddress;
 use super::error::{ApiError, ErrorCode};
 use super::events::{PathResult, Target};
+use super::limits::{Key, Limit, Limits};
+use super::origin::{check_origin, host};
 use crate::pg::publish::NewRow;
-
-/// How long a body may take to arrive.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Inserts the body's row in the path's room: `201 {"id":…,"room":…}`, of a journal with `"key":{…}`.
 pub(super) async fn publish(
     State(shared): State<Arc<Shared>>,
+    ClientAddress(address): ClientAddress,
     path: PathResult,
     request: Request,
 ) -> Result<Response, ApiError> {
+    let limits = &shared.settings.limits;
+    limits.request(&Key::address(address))?;
     if !shared.settings.allow_publish {
         return Err(ApiError::new(
             ErrorCode::NotFound,
             "Publishing is off (`--allow-publish`).",
         ));
     }
+    let (parts, body) = request.into_parts();
+    let allowed = &shared.settings.allow_origins;
+    check_origin(&parts.headers, host(&parts), allowed, false)?;
     let target = Target::read(&shared, path)?;
-    check_content_type(request.headers())?;
+    check_content_type(&parts.headers)?;
     let name = target.room.expect("only paths with a room have POST");
     let room = target.source.definition().room_type.parse(&name)?;
-    let row = read_row(&read_body(request, shared.settings.max_body_bytes).await?)?;
+    let row = read_row(&read_body(body, limits).await?)?;
     let published = target.source.publish(&room, &row).await.inspect_err(|error| {
         tracing::warn!(
             %error,
@@ -89,22 +95,27 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), ApiError> {
     ))
 }
 
-async fn read_body(request: Request, max_bytes: usize) -> Result<Bytes, ApiError> {
-    let body = Limited::new(request.into_body(), max_bytes).collect();
-    match tokio::time::timeout(BODY_TIMEOUT, body).await {
+/// All of a body, within its bounds.
+///
+/// # Errors
+/// `body_too_large`, `request_timeout`, `invalid_body` where the client broke off.
+async fn read_body(body: Body, limits: &Limits) -> Result<Bytes, ApiError> {
+    let most = limits.settings().body_bytes;
+    let body = Limited::new(body, most).collect();
+    match tokio::time::timeout(limits.settings().body_timeout, body).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(ApiError::new(
-            ErrorCode::BodyTooLarge,
-            format!("The body is larger than {max_bytes} bytes."),
-        )),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            let detail = format!("The body is larger than {most} bytes.");
+            Err(limits.over(Limit::BodyBytes, ApiError::new(ErrorCode::BodyTooLarge, detail)))
+        }
         Ok(Err(_)) => Err(ApiError::new(
             ErrorCode::InvalidBody,
             "The body could not be read.",
         )),
-        Err(_) => Err(ApiError::new(
-            ErrorCode::RequestTimeout,
-            "The body did not arrive in time.",
-        )),
+        Err(_) => {
+            let error = ApiError::new(ErrorCode::RequestTimeout, "The body did not arrive in time.");
+            Err(limits.over(Limit::BodyTime, error))
+        }
     }
 }
 

@@ -22,7 +22,7 @@ use super::{ndjson, sse};
 use crate::feed::{FeedError, Step};
 use crate::shutdown::Drain;
 
-/// The pause before a feed is asked again after its database was away: doubled each time up to the second, then
+/// The pause before a feed is asked again after its database was away, or had no time for it: doubled each time up to the second, then
 /// multiplied with a random factor from a half to one.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 
@@ -166,7 +166,7 @@ where
                     }
                 }
                 Poll::Ready(Err(FeedError::Gone)) => return Poll::Ready(self.end("unknown_source")),
-                Poll::Ready(Err(FeedError::Unavailable)) => {
+                Poll::Ready(Err(FeedError::Unavailable | FeedError::Overloaded)) => {
                     self.retry_at = Some(Instant::now() + back_off(self.failures));
                     self.failures += 1;
                     self.set_timer();

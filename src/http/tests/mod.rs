@@ -213,6 +213,7 @@ fn limits() -> SourceLimits {
             page_bytes: 1 << 22,
         },
         replays_at_once: 4,
+        waiting_replays: 100,
     }
 }
 
