@@ -140,7 +140,7 @@ async fn subscribe(source: &Arc<LiveSource>, path: &str, cx: &mut Context<'_>) -
         allow_firehose: true,
         ..HttpSettings::default()
     };
-    let router = router(relay, settings, Drain::new(Duration::ZERO), |routes| routes);
+    let router = router(relay, Arc::new(Gate::open()), settings, Drain::new(Duration::ZERO), |routes| routes);
     let mut bodies = Vec::with_capacity(SUBSCRIBERS);
     for _ in 0..SUBSCRIBERS {
         let request = Request::get(path).header("accept", "text/event-stream");

@@ -13,6 +13,7 @@ use axum::http::HeaderValue;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::auth::{Gate, KeyError};
 use crate::config::ServeConfig;
 use crate::http::limits::descriptors;
 use crate::http::serve::Server;
@@ -54,6 +55,8 @@ pub enum AppError {
         address: SocketAddr,
         source: std::io::Error,
     },
+    #[error(transparent)]
+    Keys(#[from] KeyError),
     #[error("--allow-origin (ROWCAST_ALLOW_ORIGIN) {0:?} can't stand in a header")]
     Origin(String),
     #[error("signals can't be listened for: {0}")]
@@ -106,7 +109,12 @@ impl App {
         };
         let settings = http_settings(config)?;
         let limits = settings.limits.clone();
-        let router = http::router(relay.clone(), settings, drain.clone(), wrap);
+        let gate = Arc::new(Gate::new(&config.auth, &database)?);
+        tasks.spawn("gate", {
+            let (gate, bell, stop) = (gate.clone(), bell.clone(), tasks.stop.clone());
+            async move { gate.watch(&bell, stop).await }
+        });
+        let router = http::router(relay.clone(), gate, settings, drain.clone(), wrap);
         let (server, address) = listen_on(&config.listen, &router, &limits, &drain)?;
         let mut supervisor = Supervisor::new(
             database,

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::access::{Access, Pattern, Rooms, Via};
+use super::access::{Access, Rooms, Via};
+use super::claims::{Claims, Pattern};
 use super::keys::KeyError;
 use super::lease::{Lease, Register};
-use super::token::{Claims, TokenError, Verifier};
+use super::token::{TokenError, Verifier};
 use crate::config::{Auth, JwtConfig};
 use crate::pg::Database;
 use crate::pg::authorize::Authorizer;
@@ -46,15 +47,20 @@ pub(super) struct Guard {
 }
 
 impl Gate {
+    /// One that stands open: everybody who reaches the address may do everything.
+    pub fn open() -> Self {
+        Self { guard: None }
+    }
+
     /// The gate that the options ask for.
     ///
     /// # Errors
     /// Keys that can't be used; one line that names the option.
-    pub async fn new(auth: &Auth, database: &Database) -> Result<Self, KeyError> {
+    pub fn new(auth: &Auth, database: &Database) -> Result<Self, KeyError> {
         let guard = match auth {
-            Auth::None => None,
+            Auth::None => return Ok(Self::open()),
             Auth::Jwt(config) => Some(Guard {
-                verifier: Verifier::new(config).await?,
+                verifier: Verifier::new(config)?,
                 tickets: Tickets::new(database.clone()),
                 authorizer: config
                     .authorize_sql
@@ -116,7 +122,7 @@ impl Gate {
             expires_at: Some(redeemed.token_expires_at),
             read: Rooms {
                 patterns: redeemed.rooms.into_iter().map(Pattern::Exact).collect(),
-                sources: Some(vec![redeemed.source]),
+                sources: Some(vec![Pattern::Exact(redeemed.source)]),
             },
             publish: Rooms::default(),
             via: Via::Ticket,
@@ -183,8 +189,8 @@ impl Guard {
         } = claims;
         let (read, publish) = match rooms {
             Some(rooms) => {
-                let of = |names: Vec<String>| Rooms {
-                    patterns: names.iter().map(|name| Pattern::parse(name)).collect(),
+                let of = |patterns| Rooms {
+                    patterns,
                     sources: rooms.sources.clone(),
                 };
                 (of(rooms.read), of(rooms.publish))

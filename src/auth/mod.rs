@@ -11,6 +11,7 @@
 //! admitted. Nothing here knows HTTP, and nothing logs a credential.
 
 mod access;
+mod claims;
 mod gate;
 mod jwks;
 mod keys;
@@ -18,7 +19,8 @@ mod lease;
 mod token;
 mod watch;
 
-pub use access::{Access, Pattern, Rooms, Via};
+pub use access::{Access, Rooms, Via};
+pub use claims::Pattern;
 pub use gate::{Gate, Refusal};
 pub use keys::KeyError;
 pub use lease::{Ended, Lease};

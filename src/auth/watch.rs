@@ -5,15 +5,23 @@
 
 use std::time::Duration;
 
+use futures_util::{StreamExt, stream};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::gate::{Gate, Guard};
 use crate::pg::authorize::Authorizer;
-use crate::pg::bell::{Bell, Reauthorize};
+use crate::pg::bell::Bell;
+use crate::room::Room;
 
 /// Shares that the leases are asked about in, one after the other over the interval.
 const SHARES: u32 = 16;
+
+/// The shortest time between two of them.
+const SHORTEST_TURN: Duration = Duration::from_millis(10);
+
+/// Bearers that are asked about at a time: no more than a pool's connections by default, half of them.
+const AT_ONCE: usize = 4;
 
 impl Gate {
     /// Keeps the keys fresh and asks again about leases, until `stop`.
@@ -28,7 +36,7 @@ impl Gate {
         tokio::select! {
             () = stop.cancelled() => {}
             () = leases => {}
-            () = guard.verifier.refresh() => {}
+            () = guard.verifier.refresh_forever() => {}
         }
     }
 }
@@ -36,18 +44,39 @@ impl Gate {
 impl Guard {
     async fn ask_again(&self, authorizer: &Authorizer, bell: &Bell) {
         let mut calls = bell.reauthorizations();
-        let mut turns = interval((self.config.reauthorize_interval / SHARES).max(Duration::from_millis(10)));
+        let mut turns = interval((self.config.reauthorize_interval / SHARES).max(SHORTEST_TURN));
         turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut turn = 0;
         loop {
             tokio::select! {
                 biased;
-                call = calls.next() => self.ask(authorizer, |_, source, rooms| call.concerns(source, rooms)).await,
+                call = calls.next() => {
+                    authorizer.forget(&call);
+                    self.ask(authorizer, |_, source, rooms| call.concerns(source, rooms)).await;
+                }
                 _ = turns.tick() => {
                     turn = (turn + 1) % SHARES as usize;
                     self.ask(authorizer, |lease, _, _| lease % SHARES as usize == turn).await;
                 }
             }
         }
+    }
+
+    /// Asks about the leases that `concerns` picks, some bearers at a time, and ends those that may no longer read.
+    async fn ask(&self, authorizer: &Authorizer, concerns: impl Fn(usize, &str, &[Room]) -> bool) {
+        let questions = self.register.questions(concerns);
+        stream::iter(questions)
+            .for_each_concurrent(AT_ONCE, async |question| {
+                let definition = question.source.definition();
+                match authorizer.may_read(&definition, &question.rooms, &question.claims).await {
+                    Ok(may_read) => question.answer(&may_read),
+                    Err(error) => tracing::warn!(
+                        source = definition.name,
+                        %error,
+                        "who may still read can't be asked: subscribers go on until it can"
+                    ),
+                }
+            })
+            .await;
     }
 }

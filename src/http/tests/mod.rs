@@ -72,7 +72,7 @@ impl App {
         let source = source("messages", RoomType::Text, table.clone());
         relay.insert(source.clone());
         relay.insert(self::source("numbers", RoomType::Int, Arc::default()));
-        let router = router(relay.clone(), settings, drain.clone(), wrap);
+        let router = router(relay.clone(), Arc::new(Gate::open()), settings, drain.clone(), wrap);
         Self {
             relay,
             source,
