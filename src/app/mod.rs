@@ -19,6 +19,7 @@ use crate::http::{self, HttpSettings};
 use crate::hub::{HubLimits, RingLimits};
 use crate::pg::bell::Bell;
 use crate::pg::store::ReadLimits;
+use crate::pg::tickets::Tickets;
 use crate::pg::{Database, PgError, PoolOptions};
 use crate::relay::{Relay, SourceLimits};
 use crate::shutdown::{Drain, Signals};
@@ -72,6 +73,7 @@ pub struct App {
     drain: Drain,
     tasks: Tasks,
     supervisor: Supervisor,
+    tickets: Tickets,
     prune_interval: Duration,
 }
 
@@ -108,6 +110,7 @@ impl App {
         };
         let router = http::router(relay.clone(), http_settings(config)?, drain.clone(), wrap);
         let (server, address) = listen_on(&config.listen, &router, &drain)?;
+        let tickets = Tickets::new(database.clone());
         let mut supervisor = Supervisor::new(
             database,
             bell,
@@ -124,6 +127,7 @@ impl App {
             drain,
             tasks,
             supervisor,
+            tickets,
             prune_interval: config.prune_interval,
         })
     }
@@ -164,6 +168,7 @@ impl App {
             drain,
             tasks,
             supervisor,
+            tickets,
             prune_interval,
         } = self;
         first_reads(&relay).await;
@@ -172,7 +177,7 @@ impl App {
         tasks.spawn("supervisor", async move { supervisor.run(stop).await });
         tasks.spawn(
             "pruner",
-            pruner::run(relay.clone(), prune_interval, tasks.stop.clone()),
+            pruner::run(relay.clone(), tickets, prune_interval, tasks.stop.clone()),
         );
         let connections = TaskTracker::new();
         let accepting = accept_all(&server, &connections);
