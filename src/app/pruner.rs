@@ -38,7 +38,7 @@ pub(super) async fn run(relay: Arc<Relay>, tickets: Tickets, interval: Duration,
 
 async fn prune_all(relay: &Relay, tickets: &Tickets) {
     for source in relay.sources() {
-        match prune(async || source.prune(BATCH).await).await {
+        match prune(|| source.prune(BATCH)).await {
             Ok(0) => {}
             Ok(pruned) => {
                 tracing::debug!(source = %source.definition().name, pruned, "a journal was pruned");
@@ -48,7 +48,7 @@ async fn prune_all(relay: &Relay, tickets: &Tickets) {
             }
         }
     }
-    match prune(async || tickets.prune(BATCH).await).await {
+    match prune(|| tickets.prune(BATCH)).await {
         Ok(0) => {}
         Ok(pruned) => tracing::debug!(pruned, "expired tickets were deleted"),
         Err(error) => tracing::debug!(%error, "expired tickets were not deleted"),
@@ -57,7 +57,10 @@ async fn prune_all(relay: &Relay, tickets: &Tickets) {
 
 /// Batch after batch until one is not full; returns how many rows went. An error (a lock, or the database is away) is no
 /// more than the end of this round: the next one comes soon enough.
-async fn prune(batch: impl AsyncFn() -> Result<i64, PgError>) -> Result<i64, PgError> {
+async fn prune<B>(batch: impl Fn() -> B) -> Result<i64, PgError>
+where
+    B: Future<Output = Result<i64, PgError>>,
+{
     let mut pruned = 0;
     loop {
         let began = Instant::now();
