@@ -21,6 +21,7 @@ use crate::http::{self, HttpSettings, Limits, Metrics};
 use crate::hub::{HubLimits, RingLimits};
 use crate::pg::bell::Bell;
 use crate::pg::store::ReadLimits;
+use crate::pg::tickets::Tickets;
 use crate::pg::{Database, PgError, PoolOptions};
 use crate::relay::{Relay, SourceLimits};
 use crate::shutdown::{Drain, Signals};
@@ -73,6 +74,7 @@ pub struct App {
     drain: Drain,
     tasks: Tasks,
     supervisor: Supervisor,
+    tickets: Tickets,
     prune_interval: Duration,
 }
 
@@ -116,6 +118,7 @@ impl App {
         });
         let router = http::router(relay.clone(), gate, settings, drain.clone(), wrap);
         let (server, address) = listen_on(&config.listen, &router, &limits, &drain)?;
+        let tickets = Tickets::new(database.clone());
         let mut supervisor = Supervisor::new(
             database,
             bell,
@@ -132,6 +135,7 @@ impl App {
             drain,
             tasks,
             supervisor,
+            tickets,
             prune_interval: config.prune_interval,
         })
     }
@@ -172,6 +176,7 @@ impl App {
             drain,
             tasks,
             supervisor,
+            tickets,
             prune_interval,
         } = self;
         first_reads(&relay).await;
@@ -180,7 +185,7 @@ impl App {
         tasks.spawn("supervisor", async move { supervisor.run(stop).await });
         tasks.spawn(
             "pruner",
-            pruner::run(relay.clone(), prune_interval, tasks.stop.clone()),
+            pruner::run(relay.clone(), tickets, prune_interval, tasks.stop.clone()),
         );
         let connections = TaskTracker::new();
         let accepting = accept_all(&server, &connections);

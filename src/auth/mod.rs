@@ -13,6 +13,7 @@
 mod access;
 mod claims;
 mod gate;
+mod json;
 mod jwks;
 mod keys;
 mod lease;
@@ -24,3 +25,6 @@ pub use claims::Pattern;
 pub use gate::{Gate, Refusal};
 pub use keys::KeyError;
 pub use lease::{Ended, Lease};
+
+#[cfg(test)]
+mod tests;
