@@ -96,7 +96,9 @@ mod tests {
     #[test]
     fn an_exact_name_admits_itself_and_nothing_else() {
         assert!(admits(&["lobby"], "lobby"));
-        for room in ["lobby2", "lobb", "Lobby", "LOBBY", " lobby", "lobby ", "lobby/", "", "*"] {
+        for room in [
+            "lobby2", "lobb", "Lobby", "LOBBY", " lobby", "lobby ", "lobby/", "", "*",
+        ] {
             assert!(!admits(&["lobby"], room), "{room:?}");
         }
     }

@@ -45,7 +45,8 @@ pub enum Pattern {
 }
 
 impl Pattern {
-    fn parse(text: &str) -> Self {
+    /// Reads `lobby`, `team-*`, `*`. A room whose name ends with `*` can only be named by a prefix.
+    pub fn parse(text: &str) -> Self {
         match text.strip_suffix('*') {
             Some(prefix) => Self::Prefix(prefix.to_owned()),
             None => Self::Exact(text.to_owned()),
@@ -93,11 +94,16 @@ impl Rules {
         let members = super::json::object(&payload).ok_or(TokenError::Malformed("its payload"))?;
         let expires_at = time(&members, "exp")?.ok_or(TokenError::Malformed("it has no exp"))?;
         // Not `exp + leeway`: no sum of theirs may leave the clock's range.
-        if now.duration_since(expires_at).is_ok_and(|late| late >= self.leeway) {
+        if now
+            .duration_since(expires_at)
+            .is_ok_and(|late| late >= self.leeway)
+        {
             return Err(TokenError::Expired);
         }
         if let Some(begins_at) = time(&members, "nbf")?
-            && begins_at.duration_since(now).is_ok_and(|early| early > self.leeway)
+            && begins_at
+                .duration_since(now)
+                .is_ok_and(|early| early > self.leeway)
         {
             return Err(TokenError::NotYet);
         }

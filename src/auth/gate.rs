@@ -119,9 +119,13 @@ impl Gate {
         Ok(Access {
             subject: subject(&redeemed.claims),
             claims: Some(redeemed.claims.into()),
-            expires_at: Some(redeemed.token_expires_at),
+            expires_at: redeemed.token_expires_at,
             read: Rooms {
-                patterns: redeemed.rooms.into_iter().map(Pattern::Exact).collect(),
+                patterns: redeemed
+                    .rooms
+                    .iter()
+                    .map(|room| Pattern::Exact(room.as_str().to_owned()))
+                    .collect(),
                 sources: Some(vec![Pattern::Exact(redeemed.source)]),
             },
             publish: Rooms::default(),
@@ -133,7 +137,12 @@ impl Gate {
     ///
     /// # Errors
     /// [`Refusal::Forbidden`], [`Refusal::Unavailable`] where the database can't be asked.
-    pub async fn read(&self, access: &Access, source: &Arc<LiveSource>, rooms: &[Room]) -> Result<Lease, Refusal> {
+    pub async fn read(
+        &self,
+        access: &Access,
+        source: &Arc<LiveSource>,
+        rooms: &[Room],
+    ) -> Result<Lease, Refusal> {
         let Some(guard) = &self.guard else {
             return Ok(Lease::endless());
         };
@@ -165,14 +174,20 @@ impl Gate {
         rooms: &[Room],
     ) -> Result<Option<(String, Duration)>, Refusal> {
         let Some(guard) = &self.guard else { return Ok(None) };
-        let (Some(claims), Some(expires_at)) = (&access.claims, access.expires_at) else {
+        let Some(claims) = &access.claims else {
             return Err(Refusal::Forbidden);
         };
         guard.check(access, source, rooms).await?;
         let lifetime = guard.config.ticket_lifetime;
         let ticket = guard
             .tickets
-            .issue(&source.definition().name, rooms, claims, expires_at, lifetime)
+            .issue(
+                &source.definition().name,
+                rooms,
+                claims,
+                access.expires_at,
+                lifetime,
+            )
             .await
             .map_err(unavailable)?;
         Ok(Some((ticket, lifetime)))
@@ -223,7 +238,10 @@ impl Guard {
         if rooms.iter().any(Room::is_all) {
             return Err(Refusal::Forbidden);
         }
-        let may_read = authorizer.may_read(&definition, rooms, claims).await.map_err(unavailable)?;
+        let may_read = authorizer
+            .may_read(&definition, rooms, claims)
+            .await
+            .map_err(unavailable)?;
         match may_read.iter().all(|may| *may) {
             true => Ok(()),
             false => Err(Refusal::Forbidden),

@@ -91,7 +91,8 @@ impl State {
 
     /// Whether the last request is too young for another one.
     fn must_wait(&self) -> bool {
-        self.asked_at.is_some_and(|asked_at| asked_at.elapsed() < LEAST_GAP)
+        self.asked_at
+            .is_some_and(|asked_at| asked_at.elapsed() < LEAST_GAP)
     }
 }
 
@@ -259,7 +260,10 @@ impl Jwks {
             }
         }
         if answer.keys.len() > MAX_KEYS {
-            tracing::warn!(keys = answer.keys.len(), "only the first 100 keys of the JWKS are used");
+            tracing::warn!(
+                keys = answer.keys.len(),
+                "only the first 100 keys of the JWKS are used"
+            );
         }
         match set.is_empty() {
             true => Err(FetchError::NoKeys),

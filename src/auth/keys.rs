@@ -53,7 +53,9 @@ pub enum KeyError {
     )]
     Mismatch { algorithm: String, possible: String },
     /// No client for the JWKS endpoint.
-    #[error("--jwks-url (ROWCAST_JWKS_URL): can't prepare its requests (are the system's CA certificates installed?): {0}")]
+    #[error(
+        "--jwks-url (ROWCAST_JWKS_URL): can't prepare its requests (are the system's CA certificates installed?): {0}"
+    )]
     Client(#[source] reqwest::Error),
 }
 

@@ -21,10 +21,11 @@ mod token;
 mod watch;
 
 pub use access::{Access, Rooms, Via};
-pub use claims::Pattern;
+pub use claims::{Claims, Pattern, RoomsClaim};
 pub use gate::{Gate, Refusal};
 pub use keys::KeyError;
 pub use lease::{Ended, Lease};
+pub use token::{TokenError, Verifier};
 
 #[cfg(test)]
 mod tests;

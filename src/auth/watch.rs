@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::gate::{Gate, Guard};
 use crate::pg::authorize::Authorizer;
 use crate::pg::bell::Bell;
-use crate::room::Room;
+use crate::pg::reauthorize::RoomHash;
 
 /// Shares that the leases are asked about in, one after the other over the interval.
 const SHARES: u32 = 16;
@@ -52,7 +52,10 @@ impl Guard {
                 biased;
                 call = calls.next() => {
                     authorizer.forget(&call);
-                    self.ask(authorizer, |_, source, rooms| call.concerns(source, rooms)).await;
+                    let concerns = |_: usize, source: &str, rooms: &[RoomHash]| {
+                        rooms.iter().any(|room| call.concerns(source, room))
+                    };
+                    self.ask(authorizer, concerns).await;
                 }
                 _ = turns.tick() => {
                     turn = (turn + 1) % SHARES as usize;
@@ -63,12 +66,15 @@ impl Guard {
     }
 
     /// Asks about the leases that `concerns` picks, some bearers at a time, and ends those that may no longer read.
-    async fn ask(&self, authorizer: &Authorizer, concerns: impl Fn(usize, &str, &[Room]) -> bool) {
+    async fn ask(&self, authorizer: &Authorizer, concerns: impl Fn(usize, &str, &[RoomHash]) -> bool) {
         let questions = self.register.questions(concerns);
         stream::iter(questions)
             .for_each_concurrent(AT_ONCE, async |question| {
                 let definition = question.source.definition();
-                match authorizer.may_read(&definition, &question.rooms, &question.claims).await {
+                match authorizer
+                    .may_read(&definition, &question.rooms, &question.claims)
+                    .await
+                {
                     Ok(may_read) => question.answer(&may_read),
                     Err(error) => tracing::warn!(
                         source = definition.name,

@@ -200,7 +200,7 @@ fn firehose(shared: &Shared, names: &[String]) -> Result<Vec<Room>, ApiError> {
 ///
 /// # Errors
 /// `invalid_parameter`, also for more rooms than one subscription may have; `unknown_room`.
-fn several(limits: &Limits, room_type: RoomType, names: &[String]) -> Result<Vec<Room>, ApiError> {
+pub(super) fn several(limits: &Limits, room_type: RoomType, names: &[String]) -> Result<Vec<Room>, ApiError> {
     if names.is_empty() {
         return Err(ApiError::parameter("Name the rooms: `?room=a&room=b`."));
     }

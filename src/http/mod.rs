@@ -164,7 +164,10 @@ fn events_routes(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
         .route("/v1/sources/{source}/rooms/{room}/events", room())
         .route("/v1/sources/{source}/events", rooms())
         .route("/v1/tickets", with_problems(post(tickets::issue)))
-        .route("/v1/sources/{source}/tickets", with_problems(post(tickets::issue)))
+        .route(
+            "/v1/sources/{source}/tickets",
+            with_problems(post(tickets::issue)),
+        )
         .layer(from_fn_with_state(shared.drain.clone(), refuse_while_draining))
         .layer(map_response(vary_by_accept))
 }

@@ -46,13 +46,22 @@ pub(super) async fn issue(
             "Nobody needs a ticket here (`--auth none`).",
         ));
     }
-    check_origin(&parts.headers, host(&parts), &shared.settings.allow_origins, false)?;
+    check_origin(
+        &parts.headers,
+        host(&parts),
+        &shared.settings.allow_origins,
+        false,
+    )?;
     let asker = Asker::admit(&shared, &parts, address, false).await?;
     let target = Target::read(&shared, path)?;
     check_content_type(&parts.headers)?;
     let limits = &shared.settings.limits;
-    let wish: Wish = serde_json::from_slice(&read_body(body, limits).await?)
-        .map_err(|_| ApiError::new(ErrorCode::InvalidBody, "The body is not like {\"rooms\":[\"a\",\"b\"]}."))?;
+    let wish: Wish = serde_json::from_slice(&read_body(body, limits).await?).map_err(|_| {
+        ApiError::new(
+            ErrorCode::InvalidBody,
+            "The body is not like {\"rooms\":[\"a\",\"b\"]}.",
+        )
+    })?;
     let rooms = several(limits, target.source.definition().room_type, &wish.rooms)?;
     let issued = shared.gate.issue(&asker.access, &target.source, &rooms).await?;
     let (ticket, lifetime) = issued.ok_or_else(ApiError::forbidden)?;
