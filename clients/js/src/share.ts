@@ -40,6 +40,7 @@ const MOST_HEARD = 1000;
 /** Leads, or follows until it may lead, until the subscription ends. Needs Web Locks and BroadcastChannel. */
 export async function share<Row>(subscriber: Subscriber<Row>, newLadder: () => Ladder): Promise<void> {
   const { url, signal, face } = subscriber;
+  if (signal.aborted) return;
   const { deliver, ready, reset, report } = subscriber;
   const name = `rowcast:${url}`;
   const channel = new BroadcastChannel(name);
@@ -50,7 +51,7 @@ export async function share<Row>(subscriber: Subscriber<Row>, newLadder: () => L
   let waiting: AbortController | undefined;
   let working: AbortController | undefined;
   let mustCatchUp = false;
-  /** What is said while it catches up. */
+  /** What is said while it catches up, or before it begins to. */
   let heard: Message<Row>[] = [];
   let leader: Message<Row> = {};
 
@@ -86,10 +87,11 @@ export async function share<Row>(subscriber: Subscriber<Row>, newLadder: () => L
     const mine = new AbortController();
     working = mine;
     const transport: Transport = async (attempt) => {
-      while (mustCatchUp) {
+      // At least once in each attempt: the one before may have failed.
+      do {
         mustCatchUp = false;
         while ((await ask(attempt)).more);
-      }
+      } while (mustCatchUp);
       mine.abort();
       return undefined;
     };
@@ -108,12 +110,14 @@ export async function share<Row>(subscriber: Subscriber<Row>, newLadder: () => L
       if (status.state !== "closed") report({ ...status, leader: false });
       considerTheft();
     } else if (code) {
+      // What is on its way belongs to the place before.
+      stop();
       heard = [];
       reset(code, cursor);
       catchUp();
     } else if (announced) {
       if (working || cursor !== subscriber.cursor) catchUp();
-    } else if (working) {
+    } else if (working || !waiting) {
       if (heard.push(message) > MOST_HEARD) {
         heard = [];
         mustCatchUp = true;
@@ -150,9 +154,10 @@ export async function share<Row>(subscriber: Subscriber<Row>, newLadder: () => L
     waiting?.abort();
     channel.close();
   });
-  // A request fails where the lock is stolen from its holder, or the wait for it was given up.
+  // A request fails where the lock is stolen from its holder, or the wait for it was given up. One who closed meanwhile
+  // must not hold it.
   const request = (options: LockOptions) =>
-    navigator.locks.request(name, options, (lock) => (lock ? lead() : true)).catch(() => {});
+    navigator.locks.request(name, options, (lock) => !signal.aborted && (lock ? lead() : true)).catch(() => {});
   while (!signal.aborted) {
     if (await request({ ifAvailable: true })) {
       channel.postMessage({ join: true });
