@@ -22,6 +22,8 @@ import type { Status } from "./types.js";
 interface Message<Row> {
   /** A tab that follows now wants to know how things are. */
   join?: true;
+  /** Since when the sender leads. The first message of each leader is a status. */
+  since?: number;
   status?: Status;
   /** Beside a status: whether the leader is hidden. Timers of hidden tabs are slow. */
   hidden?: boolean | undefined;
@@ -54,9 +56,11 @@ export async function share<Row>(subscriber: Subscriber<Row>, newLadder: () => L
   /** What is said while it catches up, or before it begins to. */
   let heard: Message<Row>[] = [];
   let leader: Message<Row> = {};
+  /** Since when this tab leads, in ms. */
+  let since: number | undefined;
 
   const isHidden = () => globalThis.document?.hidden;
-  const say = (message: Message<Row>) => leads && channel.postMessage(message);
+  const say = (message: Message<Row>) => leads && channel.postMessage({ ...message, since });
   // An error may be something that can't be cloned.
   const sayStatus = () => say({ status: { ...face.status, error: undefined }, hidden: isHidden() });
 
@@ -105,6 +109,8 @@ export async function share<Row>(subscriber: Subscriber<Row>, newLadder: () => L
     const { join, status, events, cursor, announced, code } = message;
     if (leads) {
       if (join) sayStatus();
+    } else if ((message.since as number) < (leader.since as number)) {
+      // An earlier leader's, late: what it says may be of before a reset. The later one's announcement covers it.
     } else if (status) {
       leader = message;
       if (status.state !== "closed") report({ ...status, leader: false });
@@ -138,6 +144,7 @@ export async function share<Row>(subscriber: Subscriber<Row>, newLadder: () => L
     waiting = undefined;
     heard = [];
     isAnnounced = false;
+    since = Date.now();
     leads = true;
     await drive(subscriber, newLadder(), working.signal, subscriber.report);
   };

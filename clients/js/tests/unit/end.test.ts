@@ -123,10 +123,11 @@ test("whoever closes in the middle of a batch gets nothing more, and keeps the p
   for (const transport of TRANSPORTS) {
     const relay = new Relay();
     relay.write(10);
-    const { ids, subscription, relay: same } = start(
-      { after: "1.2", transports: [transport], onEvent: ({ id }) => id === 5 && subscription.close() },
-      relay,
-    );
+    const {
+      ids,
+      subscription,
+      relay: same,
+    } = start({ after: "1.2", transports: [transport], onEvent: ({ id }) => id === 5 && subscription.close() }, relay);
     await pass(60_000);
     expect(ids()).toEqual([3, 4, 5]);
     // A poll's events have no place of their own before the last.

@@ -179,7 +179,10 @@ test("each climb that fails doubles the pause before the next one, up to ten min
 
 test("the pause before a climb is short again once the better transport has worked for as long", async () => {
   let isBuffered = true;
-  const { relay } = start({ transports: ["sse", "poll"] }, relayWith({ sse: () => (isBuffered ? BUFFERED : undefined) }));
+  const { relay } = start(
+    { transports: ["sse", "poll"] },
+    relayWith({ sse: () => (isBuffered ? BUFFERED : undefined) }),
+  );
   await pass(600_000);
   isBuffered = false;
   await until(() => relay.streams.size, "a climb");

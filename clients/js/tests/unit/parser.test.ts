@@ -76,7 +76,9 @@ test("an empty id is an id", () => {
 
 test("a retry of digits alone counts", () => {
   expect(parse("retry: 1500\n").retries).toEqual([1500]);
-  expect(parse("retry: 1.5\nretry: -1\nretry: 1s\nretry:\nretry\nretry:  7\nretry: ٣\nretry: 0x10\n").retries).toEqual([]);
+  expect(parse("retry: 1.5\nretry: -1\nretry: 1s\nretry:\nretry\nretry:  7\nretry: ٣\nretry: 0x10\n").retries).toEqual(
+    [],
+  );
 });
 
 test("a comment is ignored, in the middle of a frame as well", () => {
@@ -119,7 +121,22 @@ test("other line separators of Unicode are part of the data", () => {
 });
 
 const FIELDS = ["data", "event", "id", "retry", "", "foo", "Data", "data ", " data"] as const;
-const VALUES = ["", "a", " a", "  a", "12", "1é2", "0", "\u{1f600}", "x:y", "\0", "7.1~2", "日本", "\u2028", "{}"] as const;
+const VALUES = [
+  "",
+  "a",
+  " a",
+  "  a",
+  "12",
+  "1é2",
+  "0",
+  "\u{1f600}",
+  "x:y",
+  "\0",
+  "7.1~2",
+  "日本",
+  "\u2028",
+  "{}",
+] as const;
 const ENDS = ["\n", "\r", "\r\n"] as const;
 
 /** A stream of all that can stand in one, and of some that can't. */

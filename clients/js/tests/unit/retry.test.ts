@@ -10,7 +10,8 @@ stopTheClock();
 closeAfterEach();
 
 const BROKEN = { status: 502 };
-const waits = (statuses: Status[]) => statuses.flatMap(({ state, retryInMs = [] }) => (state === "waiting" ? retryInMs : []));
+const waits = (statuses: Status[]) =>
+  statuses.flatMap(({ state, retryInMs = [] }) => (state === "waiting" ? retryInMs : []));
 
 /** The first pauses of a client that never gets through, where chance is always the same. */
 async function pauses(count: number, chance: number, relay: Relay): Promise<number[]> {
@@ -165,7 +166,11 @@ test("a token function that fails is asked again after a pause", async () => {
 });
 
 test("400, 403 and 404 end it with the relay's code, in the status and by the iterator's throw", async () => {
-  for (const [status, code] of [[400, "invalid_parameter"], [403, "forbidden"], [404, "unknown_room"]] as const) {
+  for (const [status, code] of [
+    [400, "invalid_parameter"],
+    [403, "forbidden"],
+    [404, "unknown_room"],
+  ] as const) {
     const answer = { status, body: { code, detail: `It is ${code}` } };
     const { relay, subscription, statuses } = start({}, relayWith({ sse: answer }));
     const taken = subscription.next();

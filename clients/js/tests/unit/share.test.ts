@@ -195,15 +195,15 @@ test("leaders close at random moments while rows are written: nothing is lost or
 });
 
 test("the same with a network that fails", async () => {
-  await forSeeds(1000, (random) => ordeal(random, { isHealthy: false }));
+  await forSeeds(80, (random) => ordeal(random, { isHealthy: false }));
 });
 
 test("the same with a table that is emptied now and then", async () => {
-  await forSeeds(1000, (random) => ordeal(random, { truncates: true, isHealthy: random.chance(0.7) }));
+  await forSeeds(80, (random) => ordeal(random, { truncates: true, isHealthy: random.chance(0.7) }));
 });
 
 test("the same with tabs that are hidden and come to the front", async () => {
-  await forSeeds(1000, (random) => ordeal(random, { hides: true, isHealthy: random.chance(0.5) }));
+  await forSeeds(80, (random) => ordeal(random, { hides: true, isHealthy: random.chance(0.5) }));
 });
 
 test("a hidden leader that polls or waits loses the lock to a tab in front, and catches up behind it", async () => {

@@ -47,7 +47,9 @@ abstract class Body {
 
   #cut(): void {
     const { cut = "error" } = this.fault;
-    this.shut(() => (cut === "close" ? this.#controller?.close() : this.#controller?.error(new TypeError("terminated"))));
+    this.shut(() =>
+      cut === "close" ? this.#controller?.close() : this.#controller?.error(new TypeError("terminated")),
+    );
   }
 
   protected shut(how = () => {}): void {

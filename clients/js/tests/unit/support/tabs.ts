@@ -52,7 +52,10 @@ class Locks {
       };
       const asked: Asked = { grant };
       const giveUp = () => {
-        this.queues.set(name, this.#queue(name).filter((each) => each !== asked));
+        this.queues.set(
+          name,
+          this.#queue(name).filter((each) => each !== asked),
+        );
         reject(signal?.reason);
       };
       if (signal?.aborted) return giveUp();
