@@ -91,14 +91,14 @@ async function ordeal(random: Random, options: { last: number } | { after: strin
 // frame's cursor is taken before its event, where `reset` keeps the ids seen, and where two attempts overlap.
 test("each row comes once and in order through cuts, stalls, refusals and resets, with `last`", async () => {
   const used = new Set<TransportName>();
-  await forSeeds(150, async (random) => {
+  await forSeeds(100, async (random) => {
     for (const name of await ordeal(random, { last: 1000 })) used.add(name);
   });
   if (!process.env.SEED) expect(used).toEqual(new Set(["sse", "long-poll", "poll"]));
 });
 
 test("each row comes once and in order through cuts, stalls, refusals and resets, from a cursor", async () => {
-  await forSeeds(150, (random) => ordeal(random, { after: "1.0" }));
+  await forSeeds(100, (random) => ordeal(random, { after: "1.0" }));
 });
 
 test("however long the trouble was, it ends on a stream", async () => {

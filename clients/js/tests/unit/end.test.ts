@@ -58,10 +58,10 @@ test("a closed subscription leaves no listener at the signal that it was given",
   const added = vi.spyOn(signal, "addEventListener");
   const { subscription } = start({ signal });
   await settle();
-  const removal = (added.mock.calls[0]?.[2] as AddEventListenerOptions).signal;
-  expect(removal?.aborted).toBe(false);
+  const [, , removal] = added.mock.calls[0] as [string, unknown, { signal: AbortSignal }];
+  expect(removal.signal.aborted).toBe(false);
   subscription.close();
-  expect(removal?.aborted).toBe(true);
+  expect(removal.signal.aborted).toBe(true);
 });
 
 test("what is no URL is told at once", () => {

@@ -100,7 +100,7 @@ test("a reset is kept as well: a reload does not go back to what is gone", async
 
 // Fails where ids of what waits, or of what a closed page never got, are kept: the relay gives them again, for nothing.
 test("a reload in the middle of an iteration gives what was not taken, once", async () => {
-  await forSeeds(60, async (random) => {
+  await forSeeds(25, async (random) => {
     const items = stubStorage();
     const key = `rowcast:${URL_OF_ROOM}`;
     const relay = new Relay();

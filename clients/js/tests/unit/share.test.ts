@@ -82,7 +82,7 @@ test("tabs of other URLs have their own leaders", async () => {
 });
 
 test("when the leader closes another tab leads within two seconds", async () => {
-  await forSeeds(20, async (random) => {
+  await forSeeds(10, async (random) => {
     stubBrowser(random);
     const relay = new Relay();
     const tabs = range(1, 3).map(() => openTab(relay));
@@ -100,7 +100,7 @@ test("when the leader closes another tab leads within two seconds", async () => 
 
 // Fails where what is said before a tab has caught up is handed over at once: it then stands behind rows that it lacks.
 test("a tab that joins among many messages gets its history first, and each row once", async () => {
-  await forSeeds(60, async (random) => {
+  await forSeeds(30, async (random) => {
     stubBrowser(random, 300);
     const relay = new Relay();
     relay.write(50);
@@ -191,19 +191,19 @@ async function ordeal(random: Random, { isHealthy = true, truncates = false, hid
 // Fails where the leader announces nothing, where it passes on what it gets before it is caught up, where a tab that
 // catches up does not keep what is said meanwhile, and where it trusts what an earlier leader says late.
 test("leaders close at random moments while rows are written: nothing is lost or repeated", async () => {
-  await forSeeds(150, (random) => ordeal(random, {}));
+  await forSeeds(60, (random) => ordeal(random, {}));
 });
 
 test("the same with a network that fails", async () => {
-  await forSeeds(80, (random) => ordeal(random, { isHealthy: false }));
+  await forSeeds(40, (random) => ordeal(random, { isHealthy: false }));
 });
 
 test("the same with a table that is emptied now and then", async () => {
-  await forSeeds(80, (random) => ordeal(random, { truncates: true, isHealthy: random.chance(0.7) }));
+  await forSeeds(40, (random) => ordeal(random, { truncates: true, isHealthy: random.chance(0.7) }));
 });
 
 test("the same with tabs that are hidden and come to the front", async () => {
-  await forSeeds(80, (random) => ordeal(random, { hides: true, isHealthy: random.chance(0.5) }));
+  await forSeeds(40, (random) => ordeal(random, { hides: true, isHealthy: random.chance(0.5) }));
 });
 
 test("a hidden leader that polls or waits loses the lock to a tab in front, and catches up behind it", async () => {
