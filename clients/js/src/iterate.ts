@@ -29,17 +29,17 @@ export function iterate<Row>(subscriber: Subscriber<Row>): Subscription<Row> {
     }
     deliver(events);
     changed();
-    while (queue && queue.length >= QUEUE && !signal.aborted) await change();
+    while (!events.length && queue && queue.length >= QUEUE && !signal.aborted) await change();
   };
 
   const iterator = {
     [Symbol.asyncIterator]() {
-      queue ??= [];
+      queue ??= subscriber.waiting = [];
       return this;
     },
     // What waits is still given after the end; then the error that it ended with, once.
     async next() {
-      queue ??= [];
+      queue ??= subscriber.waiting = [];
       while (!queue.length && !signal.aborted) await change();
       const [delivery] = queue.splice(0, 1);
       if (delivery) {

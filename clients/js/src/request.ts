@@ -16,7 +16,9 @@ export async function request<Row>(
   const { headers, credentials, last = 0, fetch: send = fetch } = options;
   const address = new URL(url);
   address.search += parameters;
-  address.searchParams.set(cursor ? "after" : "last", cursor || `${last}`);
+  // Beside a cursor `last` counts where the relay resets a stream.
+  address.searchParams.set("last", `${last}`);
+  if (cursor) address.searchParams.set("after", cursor);
   const response = await send(address, {
     headers: { ...headers, accept, ...(token && { authorization: `Bearer ${token}` }) },
     credentials,
@@ -32,6 +34,6 @@ export async function request<Row>(
     code: code ?? `http_${status}`,
     cursor: next,
     // Seconds. A date gives none: then the usual pause will do.
-    retryAfterMs: Number(response.headers.get("retry-after")) * 1000,
+    retryAfterMs: Number(response.headers.get("retry-after")) * 1000 || 0,
   });
 }

@@ -22,6 +22,8 @@ import type { Status } from "./types.js";
 interface Message<Row> {
   /** A tab that follows now wants to know how things are. */
   join?: true;
+  /** Since when the sender leads. The first message of each leader is a status. */
+  since?: number;
   status?: Status;
   /** Beside a status: whether the leader is hidden. Timers of hidden tabs are slow. */
   hidden?: boolean | undefined;
@@ -40,6 +42,7 @@ const MOST_HEARD = 1000;
 /** Leads, or follows until it may lead, until the subscription ends. Needs Web Locks and BroadcastChannel. */
 export async function share<Row>(subscriber: Subscriber<Row>, newLadder: () => Ladder): Promise<void> {
   const { url, signal, face } = subscriber;
+  if (signal.aborted) return;
   const { deliver, ready, reset, report } = subscriber;
   const name = `rowcast:${url}`;
   const channel = new BroadcastChannel(name);
@@ -50,12 +53,14 @@ export async function share<Row>(subscriber: Subscriber<Row>, newLadder: () => L
   let waiting: AbortController | undefined;
   let working: AbortController | undefined;
   let mustCatchUp = false;
-  /** What is said while it catches up. */
+  /** What is said while it catches up, or before it begins to. */
   let heard: Message<Row>[] = [];
   let leader: Message<Row> = {};
+  /** Since when this tab leads, in ms. */
+  let since: number | undefined;
 
   const isHidden = () => globalThis.document?.hidden;
-  const say = (message: Message<Row>) => leads && channel.postMessage(message);
+  const say = (message: Message<Row>) => leads && channel.postMessage({ ...message, since });
   // An error may be something that can't be cloned.
   const sayStatus = () => say({ status: { ...face.status, error: undefined }, hidden: isHidden() });
 
@@ -86,10 +91,11 @@ export async function share<Row>(subscriber: Subscriber<Row>, newLadder: () => L
     const mine = new AbortController();
     working = mine;
     const transport: Transport = async (attempt) => {
-      while (mustCatchUp) {
+      // At least once in each attempt: the one before may have failed.
+      do {
         mustCatchUp = false;
         while ((await ask(attempt)).more);
-      }
+      } while (mustCatchUp);
       mine.abort();
       return undefined;
     };
@@ -103,17 +109,21 @@ export async function share<Row>(subscriber: Subscriber<Row>, newLadder: () => L
     const { join, status, events, cursor, announced, code } = message;
     if (leads) {
       if (join) sayStatus();
+    } else if ((message.since as number) < (leader.since as number)) {
+      // An earlier leader's, late: what it says may be of before a reset. The later one's announcement covers it.
     } else if (status) {
       leader = message;
       if (status.state !== "closed") report({ ...status, leader: false });
       considerTheft();
     } else if (code) {
+      // What is on its way belongs to the place before.
+      stop();
       heard = [];
       reset(code, cursor);
       catchUp();
     } else if (announced) {
       if (working || cursor !== subscriber.cursor) catchUp();
-    } else if (working) {
+    } else if (working || !waiting) {
       if (heard.push(message) > MOST_HEARD) {
         heard = [];
         mustCatchUp = true;
@@ -134,6 +144,7 @@ export async function share<Row>(subscriber: Subscriber<Row>, newLadder: () => L
     waiting = undefined;
     heard = [];
     isAnnounced = false;
+    since = Date.now();
     leads = true;
     await drive(subscriber, newLadder(), working.signal, subscriber.report);
   };
@@ -152,9 +163,10 @@ export async function share<Row>(subscriber: Subscriber<Row>, newLadder: () => L
     waiting?.abort();
     channel.close();
   });
-  // A request fails where the lock is stolen from its holder, or the wait for it was given up.
+  // A request fails where the lock is stolen from its holder, or the wait for it was given up. One who closed meanwhile
+  // must not hold it.
   const request = (options: LockOptions) =>
-    navigator.locks.request(name, options, (lock) => (lock ? lead() : true)).catch(() => {});
+    navigator.locks.request(name, options, (lock) => !signal.aborted && (lock ? lead() : true)).catch(() => {});
   while (!signal.aborted) {
     if (await request({ ifAvailable: true })) {
       channel.postMessage({ join: true });
