@@ -33,7 +33,7 @@ const bin = (name, ...args) => execFileSync(`node_modules/.bin/${name}`, args, {
 
 /** Names of members that never leave the bundle: neither to its users nor to another tab, which may run another version. */
 const INTERNAL =
-  /^(subscriber|deliver|face|report|within|nap|setRetry|worked|failed|restart|current|options|ready|reset)$/;
+  /^(subscriber|deliver|face|report|within|nap|setRetry|worked|failed|restart|current|options|ready|reset|waiting)$/;
 
 /** One entry with all that it needs, as small as it gets. */
 async function minified(entry) {
