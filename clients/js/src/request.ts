@@ -13,8 +13,8 @@ export async function request<Row>(
   parameters = "",
 ): Promise<Response> {
   const { url, cursor, options } = subscriber;
-  const { headers, credentials, last = 0, fetch: send = fetch } = options;
   const address = new URL(url);
+  const { headers, credentials, last = address.searchParams.get("last") ?? 0, fetch: send = fetch } = options;
   address.search += parameters;
   // Beside a cursor `last` counts where the relay resets a stream.
   address.searchParams.set("last", `${last}`);
@@ -28,10 +28,11 @@ export async function request<Row>(
   if (response.ok) return response;
   // A problem document (RFC 9457) of the relay's, or anything of a proxy's.
   const { status } = response;
-  const { code, detail, cursor: next } = (await response.json().catch(() => {})) ?? {};
+  const answer = (await response.json().catch(() => {})) ?? {};
+  const { code = `http_${status}`, detail = code, cursor: next } = answer;
   throw new RowcastError(detail, {
     status,
-    code: code ?? `http_${status}`,
+    code,
     cursor: next,
     // Seconds. A date gives none: then the usual pause will do.
     retryAfterMs: Number(response.headers.get("retry-after")) * 1000 || 0,

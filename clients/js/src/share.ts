@@ -8,8 +8,8 @@
  *
  * - One that joins listens first, and then catches up by polls of its own: they show all that was committed before, and
  *   so all that the leader passed on before.
- * - What the leader gets until it is caught up for the first time is not passed on: the others began elsewhere. It then
- *   announces its cursor, and who stands at another one catches up again.
+ * - What the leader gets until it is caught up is not passed on, after each break anew: others may have begun later than
+ *   where it goes on. It then announces its cursor; who stands at another one catches up again, and hears what follows.
  * - What comes both ways is handed over once, by its id.
  */
 
@@ -36,7 +36,7 @@ interface Message<Row> {
   code?: string;
 }
 
-/** Messages that are kept while catching up; beyond that it is done once more. */
+/** Events that are kept while catching up; beyond that it is done once more. */
 const MOST_HEARD = 1000;
 
 /** Leads, or follows until it may lead, until the subscription ends. Needs Web Locks and BroadcastChannel. */
@@ -53,8 +53,10 @@ export async function share<Row>(subscriber: Subscriber<Row>, newLadder: () => L
   let waiting: AbortController | undefined;
   let working: AbortController | undefined;
   let mustCatchUp = false;
-  /** What is said while it catches up, or before it begins to. */
-  let heard: Message<Row>[] = [];
+  /** Whether it heard where the leader stands, and so what it says makes sense. */
+  let isInStep = false;
+  /** What is passed on while it catches up. */
+  let heard: Delivery<Row>[] = [];
   let leader: Message<Row> = {};
   /** Since when this tab leads, in ms. */
   let since: number | undefined;
@@ -67,7 +69,9 @@ export async function share<Row>(subscriber: Subscriber<Row>, newLadder: () => L
   // What the connection hands in here goes to the other tabs, too.
   subscriber.deliver = (events) => {
     if (isAnnounced && events.length) say({ events });
-    return deliver(events);
+    // Not as slowly as an iteration here goes: other tabs wait for it, too.
+    deliver(events);
+    return undefined;
   };
   subscriber.ready = (cursor) => {
     say({ cursor, announced: !isAnnounced });
@@ -80,6 +84,7 @@ export async function share<Row>(subscriber: Subscriber<Row>, newLadder: () => L
     reset(code, cursor);
   };
   subscriber.report = (status) => {
+    if (status.state !== "ready") isAnnounced = false;
     report({ ...status, leader: leads });
     sayStatus();
   };
@@ -102,13 +107,17 @@ export async function share<Row>(subscriber: Subscriber<Row>, newLadder: () => L
     await drive(subscriber, { current: ["poll", transport] }, mine.signal, () => {});
     if (working !== mine) return;
     working = undefined;
-    for (const message of heard.splice(0)) hear(message);
+    deliver(heard.splice(0));
   };
 
   const hear = (message: Message<Row>) => {
     const { join, status, events, cursor, announced, code } = message;
     if (leads) {
-      if (join) sayStatus();
+      if (!join) return;
+      sayStatus();
+      // One that polls lags behind those who begin now, until it has asked again.
+      if (face.status.transport === "poll") isAnnounced = false;
+      else if (isAnnounced) say({ cursor: subscriber.cursor, announced: true });
     } else if ((message.since as number) < (leader.since as number)) {
       // An earlier leader's, late: what it says may be of before a reset. The later one's announcement covers it.
     } else if (status) {
@@ -122,14 +131,15 @@ export async function share<Row>(subscriber: Subscriber<Row>, newLadder: () => L
       reset(code, cursor);
       catchUp();
     } else if (announced) {
+      isInStep = true;
       if (working || cursor !== subscriber.cursor) catchUp();
-    } else if (working || !waiting) {
-      if (heard.push(message) > MOST_HEARD) {
+    } else if (isInStep && events) {
+      if (!working) deliver(events);
+      else if (heard.push(...events) > MOST_HEARD) {
         heard = [];
         mustCatchUp = true;
       }
-    } else if (events) deliver(events);
-    else if (cursor) ready(cursor);
+    } else if (isInStep && !working && cursor) ready(cursor);
   };
 
   /** A hidden tab's timers run once a second, or once a minute: where the leader needs them, a tab in front takes over. */
@@ -143,7 +153,7 @@ export async function share<Row>(subscriber: Subscriber<Row>, newLadder: () => L
     working = new AbortController();
     waiting = undefined;
     heard = [];
-    isAnnounced = false;
+    isAnnounced = isInStep = false;
     since = Date.now();
     leads = true;
     await drive(subscriber, newLadder(), working.signal, subscriber.report);
@@ -163,10 +173,12 @@ export async function share<Row>(subscriber: Subscriber<Row>, newLadder: () => L
     waiting?.abort();
     channel.close();
   });
-  // A request fails where the lock is stolen from its holder, or the wait for it was given up. One who closed meanwhile
-  // must not hold it.
+  // A request fails where the lock is stolen from its holder, or the wait for it was given up; and always in a frame without
+  // an origin, which has a connection of its own. One who closed meanwhile must not hold the lock.
   const request = (options: LockOptions) =>
-    navigator.locks.request(name, options, (lock) => !signal.aborted && (lock ? lead() : true)).catch(() => {});
+    navigator.locks
+      .request(name, options, (lock) => !signal.aborted && (lock ? lead() : true))
+      .catch((error) => (error.name === "AbortError" ? undefined : lead()));
   while (!signal.aborted) {
     if (await request({ ifAvailable: true })) {
       channel.postMessage({ join: true });

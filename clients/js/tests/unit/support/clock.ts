@@ -14,7 +14,7 @@ export const now = (): number => Date.now() - BEGIN;
 /** Before each test of the file the clock is stopped. */
 export function stopTheClock(): void {
   beforeEach(() => {
-    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "setInterval", "clearInterval", "Date"] });
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "setInterval", "clearInterval", "Date", "performance"] });
     vi.setSystemTime(BEGIN);
   });
   afterEach(() => {
