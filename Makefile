@@ -16,7 +16,7 @@ build: setup ## build the program
 	cargo build --locked
 
 # Unoptimised: it is built several times sooner, and quick enough for a few rows a second.
-demo: setup ## a private PostgreSQL, a table that rows arrive in, and a page that shows them
+demo: setup ## a private PostgreSQL, a table with chat life, and a page to chat in
 	cargo run --locked --quiet -- demo
 
 test: ## all tests, on the PostgreSQL that is found (ROWCAST_PG_BIN=DIRECTORY chooses)

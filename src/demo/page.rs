@@ -13,21 +13,26 @@ const HTML: &str = "text/html; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
+/// The files: path, content type, text.
+const FILES: [(&str, &str, &str); 9] = [
+    ("/", HTML, include_str!("page/page.html")),
+    ("/page/page.css", CSS, include_str!("page/page.css")),
+    ("/page/main.js", SCRIPT, include_str!("page/main.js")),
+    ("/page/pane.js", SCRIPT, include_str!("page/pane.js")),
+    ("/page/timeline.js", SCRIPT, include_str!("page/timeline.js")),
+    ("/page/message.js", SCRIPT, include_str!("page/message.js")),
+    ("/page/room.js", SCRIPT, include_str!("page/room.js")),
+    ("/page/latency.js", SCRIPT, include_str!("page/latency.js")),
+    ("/page/switches.js", SCRIPT, include_str!("page/switches.js")),
+];
+
 /// The page at `/`, and what it is made of.
 pub(super) fn routes() -> Router {
-    Router::new()
-        .route("/", file(HTML, include_str!("page/page.html")))
-        .route("/page/page.css", file(CSS, include_str!("page/page.css")))
-        .route("/page/main.js", file(SCRIPT, include_str!("page/main.js")))
-        .route("/page/pane.js", file(SCRIPT, include_str!("page/pane.js")))
-        .route("/page/timeline.js", file(SCRIPT, include_str!("page/timeline.js")))
-        .route("/page/message.js", file(SCRIPT, include_str!("page/message.js")))
-        .route("/page/room.js", file(SCRIPT, include_str!("page/room.js")))
-        .route("/page/latency.js", file(SCRIPT, include_str!("page/latency.js")))
-        .route(
-            "/page/switches.js",
-            file(SCRIPT, include_str!("page/switches.js")),
-        )
+    FILES
+        .into_iter()
+        .fold(Router::new(), |routes, (path, kind, text)| {
+            routes.route(path, file(kind, text))
+        })
 }
 
 fn file(content_type: &'static str, text: &'static str) -> MethodRouter {

@@ -97,8 +97,8 @@ export async function drive<Row>(
     isFresh = false;
     failures++;
     if (status === 409 || status === 410 || code === "invalid_cursor") {
+      failures = 0;
       subscriber.reset(code, cursor);
-      if (failures < 2) return;
     } else if (FINAL.test(status as unknown as string)) {
       return subscriber.close(error);
     } else if (!retryAfterMs && ladder.failed?.(hasStalled)) return;

@@ -78,9 +78,9 @@ export function createLadder(rungs: Rung[], climbAfter = 30_000): Ladder {
         return true;
       }
       if (++strikes < STRIKES && !hasStalled) return false;
-      // From the lowest back to the best: nothing works just now.
+      // From the lowest back to the best, after a pause: nothing works just now.
       move((level + 1) % rungs.length);
-      return hasStalled && level > 0;
+      return level > 0;
     },
   };
 }

@@ -58,7 +58,7 @@ export class Pane {
       scroll: this.#parts.log,
       jump: part(".jump"),
       refuge: part(".composer .text"),
-      draw: (row) => this.#draw(row),
+      draw: (row, event) => this.#draw(row, event),
     });
     this.#parts.name.value = name;
     this.#parts.room.append(...rooms.map((room) => new Option(room)));
@@ -199,24 +199,14 @@ export class Pane {
     const message = sent?.message ?? this.#timeline.get(id);
     if (message) message.change = undefined;
     this.#timeline.apply(event, sent?.message);
-    // Rows of the history stand as they are: nobody waited for them.
-    if (event.id !== null && event.row) this.#measure(event);
   }
 
-  /** How long ago a change was committed that is on the page now. */
-  #measure({ op, row }) {
-    const since = now() - parseTime((op === "update" && row.edited_at) || row.created_at);
-    const message = this.#timeline.get(row.id);
-    if (since < CLOCKS_DIFFER || !message) return;
-    const { transport } = this.#subscription.status;
-    message.arrival = `${inWords(since)} by ${TRANSPORTS[transport]}`;
-    this.#strip.add(since, transport);
-    this.#draw(row);
-  }
-
-  #draw(row) {
+  /** Shows a row in its message; where an event brought it, with how long that took. */
+  #draw(row, event) {
     const message = this.#timeline.get(row.id);
     if (!message) return;
+    // Rows of the history stand as they are: nobody waited for them.
+    if (event && event.id !== null) message.arrival = this.#measure(event);
     const { change, arrival } = message;
     const own = row.author === this.name;
     message.show({
@@ -228,13 +218,22 @@ export class Pane {
     });
   }
 
+  /** How long ago the change was committed, in words; undefined where the clocks don't allow to tell. */
+  #measure({ op, row }) {
+    const since = now() - parseTime((op === "update" && row.edited_at) || row.created_at);
+    if (since < CLOCKS_DIFFER) return undefined;
+    const { transport } = this.#subscription.status;
+    this.#strip.add(since, transport);
+    return `${inWords(since)} by ${TRANSPORTS[transport]}`;
+  }
+
   #compose(body) {
     const nonce = crypto.randomUUID?.() ?? `${performance.timeOrigin}-${Math.random()}`;
     const sent = { message: new Message(), row: { author: this.name, body, nonce }, id: undefined };
     this.#outbox.set(nonce, sent);
     this.#say("");
-    this.#timeline.append(sent.message);
     this.#post(sent);
+    this.#timeline.append(sent.message);
   }
 
   /** Sends it, for the first time or again. Its event may come before the answer does. */

@@ -16,13 +16,16 @@ export class Timeline {
   /** Those on their way: they stand last. */
   #pending = new Set();
   #current;
+  /** Whether the end is looked at, and so kept in view. */
+  #follows = true;
   #scroll;
   #list;
   #jump;
 
   /**
    * `scroll`: the element that scrolls, with the list in it. `jump`: the button that appears when there is news below.
-   * `refuge`: what gets the focus when all else is gone. `draw` shows a row in its message.
+   * `refuge`: what gets the focus when all else is gone. `draw` shows a row in its message, and gets the event that
+   * brought it.
    */
   constructor({ scroll, jump, refuge, draw }) {
     this.#scroll = scroll;
@@ -31,8 +34,11 @@ export class Timeline {
     this.refuge = refuge;
     this.draw = draw;
     scroll.onscroll = () => {
-      if (this.#isAtEnd) jump.hidden = true;
+      const { scrollHeight, scrollTop, clientHeight } = scroll;
+      this.#follows = scrollHeight - scrollTop - clientHeight < AT_END;
+      if (this.#follows) jump.hidden = true;
     };
+    new ResizeObserver(() => this.#follows && this.scrollToEnd()).observe(scroll);
     jump.onclick = () => {
       this.scrollToEnd();
       refuge.focus();
@@ -53,7 +59,6 @@ export class Timeline {
   /** Takes an event into the picture; `sent` is the message that showed its row on the way. */
   apply(event, sent) {
     const { id } = event.key;
-    const wasAtEnd = this.#isAtEnd;
     this.#rows.apply(event);
     if (event.op === "delete") this.#forget(id);
     // An update of a row before the first one passes by.
@@ -63,9 +68,9 @@ export class Timeline {
     const isNews = !this.#messages.has(id) && !sent && event.id !== null;
     if (!this.#messages.has(id)) this.#messages.set(id, sent ?? new Message());
     this.#pending.delete(sent);
-    this.draw(row);
+    this.draw(row, event);
     this.#arrange();
-    if (wasAtEnd) this.scrollToEnd();
+    if (this.#follows) this.scrollToEnd();
     else if (isNews) this.#jump.hidden = false;
   }
 
@@ -95,13 +100,9 @@ export class Timeline {
   }
 
   scrollToEnd() {
+    this.#follows = true;
     this.#scroll.scrollTop = this.#scroll.scrollHeight;
     this.#jump.hidden = true;
-  }
-
-  get #isAtEnd() {
-    const { scrollHeight, scrollTop, clientHeight } = this.#scroll;
-    return scrollHeight - scrollTop - clientHeight < AT_END;
   }
 
   /** Brings the elements into the order of the rows, without touching those that are in place: a move costs the focus. */

@@ -66,10 +66,8 @@ test("a stream that dies after it has worked is tried again before any other", a
 
 test("one failure may be chance, two in a row are none", async () => {
   const { relay } = start({}, relayWith({ sse: BROKEN }));
-  await until(() => relay.requests.length === 2, "a second attempt");
-  expect(relay.transports).toEqual(["sse", "sse"]);
-  await until(() => relay.requests.length === 4, "long polls");
-  expect(relay.transports).toEqual(["sse", "sse", "poll", "long-poll"]);
+  await until(() => relay.requests.length >= 4, "long polls");
+  expect(relay.transports.slice(0, 4)).toEqual(["sse", "sse", "poll", "long-poll"]);
 });
 
 test("rejected requests and answers of another type count as failures, too", async () => {
@@ -98,9 +96,8 @@ test("a failure after a success is the first again", async () => {
   expect(subscription.status.state).toBe("ready");
   isBroken = true;
   relay.end("shutting_down");
-  await until(() => relay.requests.length === 3, "an attempt after the end");
-  await until(() => relay.requests.length === 4, "another one");
-  expect(relay.transports).toEqual(["sse", "sse", "sse", "sse"]);
+  await until(() => relay.requests.length >= 5, "an attempt after the end, another one, and a poll");
+  expect(relay.transports.slice(0, 5)).toEqual(["sse", "sse", "sse", "sse", "poll"]);
 });
 
 test("503 with Retry-After is waited for, and the transport stays however often it comes", async () => {
@@ -136,11 +133,11 @@ test("an answer that begins and never ends has stalled, too", async () => {
   expect(subscription.status).toEqual({ state: "ready", transport: "poll" });
 });
 
-test("where nothing works it goes round: from the bottom to the top, with pauses", async () => {
+test("where nothing works it goes round: from the bottom to the top, with a pause on each rung", async () => {
   const { relay, statuses } = start({}, relayWith({ sse: BROKEN, "long-poll": BROKEN, poll: BROKEN }));
-  await until(() => relay.requests.length === 14, "fourteen attempts");
+  await until(() => relay.requests.length >= 14, "fourteen attempts");
   expect(relay.transports.slice(0, 8)).toEqual(["sse", "sse", "poll", "poll", "poll", "poll", "sse", "sse"]);
-  expect(statuses.filter(({ state }) => state === "waiting").length).toBeGreaterThanOrEqual(13);
+  expect(statuses.filter(({ state }) => state === "waiting").length).toBeGreaterThanOrEqual(9);
 });
 
 test("where everything stalls it goes round, too, and does not spin", async () => {

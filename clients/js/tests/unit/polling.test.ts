@@ -131,7 +131,7 @@ test("in a hidden page pauses grow to half a minute, and looking at it ends them
 test("looking at the page ends the pause between two attempts", async () => {
   vi.spyOn(Math, "random").mockReturnValue(1);
   const page = stubPage();
-  const { relay } = start({}, relayWith({ sse: { reject: true } }));
+  const { relay } = start({ transports: ["sse"] }, relayWith({ sse: { reject: true } }));
   await settle();
   page.tell("visibilitychange");
   await settle();
