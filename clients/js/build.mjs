@@ -38,7 +38,14 @@ const INTERNAL =
 /** One entry with all that it needs, as small as it gets. */
 async function minified(entry) {
   const { outputFiles } = await build({ ...common, entryPoints: [entry], mangleProps: INTERNAL, write: false });
-  const compress = { passes: 4, unsafe: true, unsafe_arrows: true, unsafe_methods: true, pure_getters: true, keep_fargs: false };
+  const compress = {
+    passes: 4,
+    unsafe: true,
+    unsafe_arrows: true,
+    unsafe_methods: true,
+    pure_getters: true,
+    keep_fargs: false,
+  };
   const { code } = await minify(outputFiles[0].text, { module: true, ecma: 2020, compress });
   return `${code}\n`;
 }

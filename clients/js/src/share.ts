@@ -41,9 +41,8 @@ const MOST_HEARD = 1000;
 
 /** Leads, or follows until it may lead, until the subscription ends. Needs Web Locks and BroadcastChannel. */
 export async function share<Row>(subscriber: Subscriber<Row>, newLadder: () => Ladder): Promise<void> {
-  const { url, signal, face } = subscriber;
+  const { url, signal, face, deliver, ready, reset, report } = subscriber;
   if (signal.aborted) return;
-  const { deliver, ready, reset, report } = subscriber;
   const name = `rowcast:${url}`;
   const channel = new BroadcastChannel(name);
   /** Whether this tab leads, and whether the others know where it stands. */
@@ -165,9 +164,10 @@ export async function share<Row>(subscriber: Subscriber<Row>, newLadder: () => L
   };
 
   channel.onmessage = ({ data }) => hear(data);
-  globalThis.document?.addEventListener("visibilitychange", () => (leads ? sayStatus() : considerTheft()), { signal });
+  const on = (type: string, listener: () => void) => globalThis.addEventListener?.(type, listener, { signal });
+  on("visibilitychange", () => (leads ? sayStatus() : considerTheft()));
   // A page that goes would tell the others of a connection that failed.
-  globalThis.addEventListener?.("pagehide", stop, { signal });
+  on("pagehide", () => leads && stop());
   signal.addEventListener("abort", () => {
     stop();
     waiting?.abort();

@@ -87,8 +87,7 @@ async function ordeal(random: Random, options: { last: number } | { after: strin
   return relay.transports;
 }
 
-// Fails without the window of ids (rows behind a cut poll), where `held` rows are handed over before `ready`, where a
-// frame's cursor is taken before its event, where `reset` keeps the ids seen, and where two attempts overlap.
+// Fails where a reset keeps the ids seen, and where a resumed stream is asked for without `last`: it is reset without rows.
 test("each row comes once and in order through cuts, stalls, refusals and resets, with `last`", async () => {
   const used = new Set<TransportName>();
   await forSeeds(100, async (random) => {

@@ -79,6 +79,14 @@ test("rejected requests and answers of another type count as failures, too", asy
   }
 });
 
+// Fails where an attempt that is over leaves its connection open.
+test("what answers with another type and then goes on for ever is let go", async () => {
+  const page = { headers: { "content-type": "text/html" }, body: "<p>Log in", silentAfter: 1 };
+  const { relay } = start({ transports: ["sse"] }, relayWith({ sse: page }));
+  await until(() => relay.requests.length === 4, "attempts");
+  expect(relay.mostInFlight).toBe(1);
+});
+
 test("a failure after a success is the first again", async () => {
   let isBroken = true;
   const { relay, subscription } = start({}, relayWith({ sse: () => (isBroken ? BROKEN : undefined) }));

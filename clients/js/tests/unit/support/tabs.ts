@@ -144,11 +144,12 @@ export function stubBrowser(random: Random, slowest = 200): Browser {
     get hidden() {
       return current.getStore()?.isHidden ?? false;
     },
-    addEventListener(_: string, listener: () => void, { signal }: { signal: AbortSignal }) {
-      const entry = { tab: current.getStore(), listener };
-      listeners.add(entry);
-      signal.addEventListener("abort", () => listeners.delete(entry));
-    },
+  });
+  vi.stubGlobal("addEventListener", (type: string, listener: () => void, { signal }: { signal: AbortSignal }) => {
+    const entry = { tab: current.getStore(), listener };
+    if (type !== "visibilitychange") return;
+    listeners.add(entry);
+    signal.addEventListener("abort", () => listeners.delete(entry));
   });
   return {
     open,
