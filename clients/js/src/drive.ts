@@ -1,6 +1,7 @@
 /** The connection's life: one attempt after the other, with pauses between them, until it is over. */
 
 import { RowcastError } from "./error.js";
+import { isHidden, listen } from "./page.js";
 import type { Subscriber } from "./subscriber.js";
 import type { Status, TransportName } from "./types.js";
 
@@ -37,8 +38,6 @@ export interface Ladder {
 /** Milliseconds before the second attempt, at most, until the relay says its `retry`. */
 const FIRST_PAUSE = 1000;
 const LONGEST_PAUSE = 30_000;
-/** A timer of more runs out at once. */
-const LONGEST_TIMER = 1e9;
 /** Milliseconds within which a stream must open. */
 export const OPEN_TIMEOUT = 5000;
 
@@ -71,7 +70,7 @@ export async function drive<Row>(
 
   const nap = (milliseconds: number) =>
     new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, Math.min(milliseconds, LONGEST_TIMER));
+      const timer = setTimeout(resolve, milliseconds);
       wake = () => {
         clearTimeout(timer);
         resolve();
@@ -97,8 +96,8 @@ export async function drive<Row>(
     isFresh = false;
     failures++;
     if (status === 409 || status === 410 || code === "invalid_cursor") {
-      // What failed before has nothing to do with it; one reset after the other is a failure, too.
-      failures = Math.min(failures, 2);
+      // What failed before has nothing to do with it.
+      failures = 0;
       subscriber.reset(code, cursor);
     } else if (FINAL.test(status as unknown as string)) {
       return subscriber.close(error);
@@ -158,8 +157,7 @@ export async function drive<Row>(
     if (code) await pause();
   };
 
-  const on = (type: string, listener: () => void) => globalThis.addEventListener?.(type, listener, { signal });
-  on("visibilitychange", () => document.hidden || wake());
+  listen("visibilitychange", () => isHidden() || wake(), signal);
   // Another network has other proxies, and leaves the connections of the one before hanging. Offline means a network that
   // is gone, not that nothing can be reached: a relay on this machine still can.
   const restart = () => {
@@ -168,8 +166,8 @@ export async function drive<Row>(
     controller.abort(RESTARTED);
     wake();
   };
-  on("online", restart);
-  on("offline", restart);
+  listen("online", restart, signal);
+  listen("offline", restart, signal);
   signal.addEventListener("abort", () => {
     controller.abort();
     wake();

@@ -1,6 +1,7 @@
 /** Long polling and polling: JSON answers, each with the cursor that the next request goes on from. */
 
 import type { Attempt } from "./drive.js";
+import { isHidden } from "./page.js";
 import { request } from "./request.js";
 import type { RowEvent } from "./types.js";
 
@@ -43,7 +44,7 @@ export async function poll<Row>(attempt: Attempt<Row>, isTimeToClimb: () => bool
   do {
     const { events, more } = await ask(attempt);
     if (more) continue;
-    factor = events.length ? 1 : Math.min(factor * GROWTH, globalThis.document?.hidden ? SLOWEST_HIDDEN : SLOWEST);
+    factor = events.length ? 1 : Math.min(factor * GROWTH, isHidden() ? SLOWEST_HIDDEN : SLOWEST);
     await attempt.nap(pollInterval * factor * (1 + Math.random() / 2));
   } while (!isTimeToClimb());
 }

@@ -14,6 +14,7 @@
  */
 
 import { drive, type Ladder, type Transport } from "./drive.js";
+import { isHidden, listen } from "./page.js";
 import { ask } from "./poll.js";
 import type { Delivery, Subscriber } from "./subscriber.js";
 import type { Status } from "./types.js";
@@ -22,8 +23,6 @@ import type { Status } from "./types.js";
 interface Message<Row> {
   /** A tab that follows now wants to know how things are. */
   join?: true;
-  /** Since when the sender leads. The first message of each leader is a status. */
-  since?: number;
   status?: Status;
   /** Beside a status: whether the leader is hidden. Timers of hidden tabs are slow. */
   hidden?: boolean | undefined;
@@ -31,7 +30,7 @@ interface Message<Row> {
   /** All up to this cursor was passed on. */
   cursor?: string | undefined;
   /** Beside a cursor: the leader came there by itself. */
-  announced?: boolean;
+  anew?: boolean;
   /** Of a reset. */
   code?: string;
 }
@@ -57,11 +56,8 @@ export async function share<Row>(subscriber: Subscriber<Row>, newLadder: () => L
   /** What is passed on while it catches up. */
   let heard: Delivery<Row>[] = [];
   let leader: Message<Row> = {};
-  /** Since when this tab leads, in ms. */
-  let since: number | undefined;
 
-  const isHidden = () => globalThis.document?.hidden;
-  const say = (message: Message<Row>) => leads && channel.postMessage({ ...message, since });
+  const say = (message: Message<Row>) => leads && channel.postMessage(message);
   // An error may be something that can't be cloned.
   const sayStatus = () => say({ status: { ...face.status, error: undefined }, hidden: isHidden() });
 
@@ -73,7 +69,7 @@ export async function share<Row>(subscriber: Subscriber<Row>, newLadder: () => L
     return undefined;
   };
   subscriber.ready = (cursor) => {
-    say({ cursor, announced: !isAnnounced });
+    say({ cursor, anew: !isAnnounced });
     isAnnounced = leads;
     ready(cursor);
   };
@@ -110,15 +106,13 @@ export async function share<Row>(subscriber: Subscriber<Row>, newLadder: () => L
   };
 
   const hear = (message: Message<Row>) => {
-    const { join, status, events, cursor, announced, code } = message;
+    const { join, status, events, cursor, anew, code } = message;
     if (leads) {
       if (!join) return;
       sayStatus();
       // One that polls lags behind those who begin now, until it has asked again.
       if (face.status.transport === "poll") isAnnounced = false;
-      else if (isAnnounced) say({ cursor: subscriber.cursor, announced: true });
-    } else if ((message.since as number) < (leader.since as number)) {
-      // An earlier leader's, late: what it says may be of before a reset. The later one's announcement covers it.
+      else if (isAnnounced) say({ cursor: subscriber.cursor, anew: true });
     } else if (status) {
       leader = message;
       if (status.state !== "closed") report({ ...status, leader: false });
@@ -129,7 +123,7 @@ export async function share<Row>(subscriber: Subscriber<Row>, newLadder: () => L
       heard = [];
       reset(code, cursor);
       catchUp();
-    } else if (announced) {
+    } else if (anew) {
       isInStep = true;
       if (working || cursor !== subscriber.cursor) catchUp();
     } else if (isInStep && events) {
@@ -153,7 +147,6 @@ export async function share<Row>(subscriber: Subscriber<Row>, newLadder: () => L
     waiting = undefined;
     heard = [];
     isAnnounced = isInStep = false;
-    since = Date.now();
     leads = true;
     await drive(subscriber, newLadder(), working.signal, subscriber.report);
   };
@@ -164,10 +157,9 @@ export async function share<Row>(subscriber: Subscriber<Row>, newLadder: () => L
   };
 
   channel.onmessage = ({ data }) => hear(data);
-  const on = (type: string, listener: () => void) => globalThis.addEventListener?.(type, listener, { signal });
-  on("visibilitychange", () => (leads ? sayStatus() : considerTheft()));
+  listen("visibilitychange", () => (leads ? sayStatus() : considerTheft()), signal);
   // A page that goes would tell the others of a connection that failed.
-  on("pagehide", () => leads && stop());
+  listen("pagehide", () => leads && stop(), signal);
   signal.addEventListener("abort", () => {
     stop();
     waiting?.abort();

@@ -212,6 +212,6 @@ test("409 and 410 go on from the cursor that they name, after a short pause howe
       ["1.3", 0],
       ["1.7", 500],
     ]);
-    expect(Math.max(...waits(statuses))).toBe(2000);
+    expect(new Set(waits(statuses))).toEqual(new Set([500]));
   }
 });
