@@ -121,6 +121,18 @@ test("where long polls fail as well it polls", async () => {
   expect(subscription.status).toEqual({ state: "ready", transport: "poll" });
 });
 
+// Fails where a climb that failed takes a strike back: then a pause that is longer than the climb's keeps it from the second.
+test("long polls that fail are left for polls however often it climbs in between", async () => {
+  vi.spyOn(Math, "random").mockReturnValue(1);
+  const faults = { sse: BUFFERED, "long-poll": BROKEN };
+  const { subscription, relay } = start(
+    { climbAfter: 100, transports: ["sse", "long-poll", "poll"] },
+    relayWith(faults),
+  );
+  await until(() => subscription.status.transport === "poll", "polls", 60_000);
+  expect(relay.mostInFlight).toBe(1);
+});
+
 test("a long poll that a proxy never answers is left for polls at once", async () => {
   const { subscription } = start({}, relayWith({ sse: BUFFERED, "long-poll": { stall: true } }));
   await pass(5000 + 25_000 + 10_001);
