@@ -17,7 +17,7 @@ const CSS: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
 /// The files: path, content type, text.
-const FILES: [(&str, &str, &str); 9] = [
+const FILES: [(&str, &str, &str); 10] = [
     ("/", HTML, include_str!("page/page.html")),
     ("/page/page.css", CSS, include_str!("page/page.css")),
     ("/page/main.js", SCRIPT, include_str!("page/main.js")),
@@ -26,6 +26,7 @@ const FILES: [(&str, &str, &str); 9] = [
     ("/page/message.js", SCRIPT, include_str!("page/message.js")),
     ("/page/room.js", SCRIPT, include_str!("page/room.js")),
     ("/page/latency.js", SCRIPT, include_str!("page/latency.js")),
+    ("/page/keep.js", SCRIPT, include_str!("page/keep.js")),
     ("/page/switches.js", SCRIPT, include_str!("page/switches.js")),
 ];
 
