@@ -93,11 +93,16 @@ impl Rules {
         let members = super::json::object(&payload).ok_or(TokenError::Malformed("its payload"))?;
         let expires_at = time(&members, "exp")?.ok_or(TokenError::Malformed("it has no exp"))?;
         // Not `exp + leeway`: no sum of theirs may leave the clock's range.
-        if now.duration_since(expires_at).is_ok_and(|late| late >= self.leeway) {
+        if now
+            .duration_since(expires_at)
+            .is_ok_and(|late| late >= self.leeway)
+        {
             return Err(TokenError::Expired);
         }
         if let Some(begins_at) = time(&members, "nbf")?
-            && begins_at.duration_since(now).is_ok_and(|early| early > self.leeway)
+            && begins_at
+                .duration_since(now)
+                .is_ok_and(|early| early > self.leeway)
         {
             return Err(TokenError::NotYet);
         }

@@ -12,6 +12,8 @@ mod client;
 mod cors;
 mod error;
 mod events;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod health;
 mod ndjson;
 mod params;

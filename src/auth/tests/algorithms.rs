@@ -11,9 +11,7 @@ use super::{SECRET, claims, verify, with_file, with_secret};
 use crate::config::JwtAlgorithm::{self, *};
 
 const SYMMETRIC: [JwtAlgorithm; 3] = [Hs256, Hs384, Hs512];
-const ASYMMETRIC: [JwtAlgorithm; 9] = [
-    Rs256, Rs384, Rs512, Ps256, Ps384, Ps512, Es256, Es384, EdDsa,
-];
+const ASYMMETRIC: [JwtAlgorithm; 9] = [Rs256, Rs384, Rs512, Ps256, Ps384, Ps512, Es256, Es384, EdDsa];
 
 /// A verifier for the public key of a PEM file with this text.
 fn from_pem(text: &str, algorithms: &[JwtAlgorithm]) -> Result<Verifier, KeyError> {
@@ -60,7 +58,11 @@ fn without_configuration_a_key_has_one_algorithm() {
         let verifier = from_pem(&signer.pem(), &[]).unwrap();
         let is_default = [Rs256, Es256, Es384, EdDsa].contains(&algorithm);
         let expected = (!is_default).then_some(TokenError::Algorithm);
-        assert_eq!(error(&verifier, &signer.sign(&claims())), expected, "{algorithm:?}");
+        assert_eq!(
+            error(&verifier, &signer.sign(&claims())),
+            expected,
+            "{algorithm:?}"
+        );
     }
 }
 
@@ -124,7 +126,11 @@ fn a_token_is_verified_by_the_algorithm_that_it_names() {
     for misspelt in ["rs256", "RS256 ", "Rs256", "EDDSA", "RSA"] {
         let header = json!({ "alg": misspelt }).to_string();
         let token = signer.sign_text(&header, &claims().to_string());
-        assert_eq!(error(&verifier, &token), Some(TokenError::Algorithm), "{misspelt}");
+        assert_eq!(
+            error(&verifier, &token),
+            Some(TokenError::Algorithm),
+            "{misspelt}"
+        );
     }
 }
 
@@ -150,7 +156,10 @@ fn a_key_of_the_token_s_own_is_ignored() {
 fn a_kid_means_nothing_to_a_fixed_key() {
     let signer = Signer::new(EdDsa);
     let verifier = from_pem(&signer.pem(), &[]).unwrap();
-    assert_eq!(error(&verifier, &signer.sign_as(Some("../../dev/null"), &claims())), None);
+    assert_eq!(
+        error(&verifier, &signer.sign_as(Some("../../dev/null"), &claims())),
+        None
+    );
 }
 
 #[test]
@@ -170,7 +179,10 @@ fn keys_that_cannot_be_used_are_told_by_their_option() {
         text(from_pem(&pem("CERTIFICATE", &signer.spki), &[])),
     ] {
         assert!(wrong.contains("holds no public key"), "{wrong}");
-        assert!(wrong.contains("--jwt-public-key (ROWCAST_JWT_PUBLIC_KEY)"), "{wrong}");
+        assert!(
+            wrong.contains("--jwt-public-key (ROWCAST_JWT_PUBLIC_KEY)"),
+            "{wrong}"
+        );
     }
     for both in [private.clone(), format!("{}{private}", signer.pem())] {
         assert!(text(from_pem(&both, &[])).contains("holds a private key"));
@@ -179,13 +191,19 @@ fn keys_that_cannot_be_used_are_told_by_their_option() {
     assert!(text(missing).contains("/nonexistent/key.pem can't be read: entity not found"));
     let wrong = text(from_pem(&signer.pem(), &[Es256, Es384]));
     assert!(wrong.contains("ES384 does not go with"), "{wrong}");
-    assert!(wrong.contains("--jwt-algorithms (ROWCAST_JWT_ALGORITHMS)"), "{wrong}");
+    assert!(
+        wrong.contains("--jwt-algorithms (ROWCAST_JWT_ALGORITHMS)"),
+        "{wrong}"
+    );
 
     let mut config = with_secret();
     config.keys = crate::config::KeySource::Secret(SECRET[..63].to_owned().into());
     config.algorithms = vec![Hs256, Hs512];
     let short = text(Verifier::new(&config));
-    assert_eq!(short, "--jwt-secret (ROWCAST_JWT_SECRET) must have 64 bytes or more for HS512");
+    assert_eq!(
+        short,
+        "--jwt-secret (ROWCAST_JWT_SECRET) must have 64 bytes or more for HS512"
+    );
     assert!(!short.contains(&SECRET[..63]));
 }
 
@@ -203,16 +221,18 @@ fn a_published_key_is_used_as_it_says_and_as_we_accept() {
         Signer::new(Es384),
         Signer::new(EdDsa),
     );
-    let of = |signer: &Signer, more: Value, accepted: &[JwtAlgorithm]| {
-        from_jwk(&signer.jwk("a", &more), accepted)
-    };
+    let of =
+        |signer: &Signer, more: Value, accepted: &[JwtAlgorithm]| from_jwk(&signer.jwk("a", &more), accepted);
     assert_eq!(of(&rsa, json!({}), &ASYMMETRIC), Ok(ASYMMETRIC[..6].to_vec()));
     assert_eq!(of(&rsa, json!({}), &[Rs256, Es256]), Ok(vec![Rs256]));
     assert_eq!(of(&rsa, json!({ "alg": "PS384" }), &ASYMMETRIC), Ok(vec![Ps384]));
     assert_eq!(of(&p256, json!({}), &ASYMMETRIC), Ok(vec![Es256]));
     assert_eq!(of(&p384, json!({}), &ASYMMETRIC), Ok(vec![Es384]));
     assert_eq!(of(&ed, json!({ "use": "sig" }), &ASYMMETRIC), Ok(vec![EdDsa]));
-    assert_eq!(of(&ed, json!({ "key_ops": ["sign", "verify"] }), &ASYMMETRIC), Ok(vec![EdDsa]));
+    assert_eq!(
+        of(&ed, json!({ "key_ops": ["sign", "verify"] }), &ASYMMETRIC),
+        Ok(vec![EdDsa])
+    );
 
     let other = Err(JwkError::NotAccepted);
     assert_eq!(of(&rsa, json!({ "alg": "PS384" }), &[Rs256]), other);
@@ -253,10 +273,16 @@ fn a_published_key_with_unusable_parameters_is_left_out() {
         (&ed, json!({ "x": encode([1; 31]) })),
         (&ed, json!({ "x": encode(&ed.spki) })),
         // 1,024 bits; 8,200 bits; nothing; a length that zeros before it make up.
-        (&rsa, json!({ "n": encode(&small[small.len() - 133..small.len() - 5]) })),
+        (
+            &rsa,
+            json!({ "n": encode(&small[small.len() - 133..small.len() - 5]) }),
+        ),
         (&rsa, json!({ "n": encode([0xff; 1025]) })),
         (&rsa, json!({ "n": encode([0; 256]) })),
-        (&rsa, json!({ "n": encode([&[0; 128][..], &[0xff; 128]].concat()) })),
+        (
+            &rsa,
+            json!({ "n": encode([&[0; 128][..], &[0xff; 128]].concat()) }),
+        ),
         (&rsa, json!({ "n": "" })),
         // With these exponents anybody signs, or nobody.
         (&rsa, json!({ "e": "AQ" })),
@@ -277,14 +303,22 @@ fn the_examples_of_the_standards_verify() {
         let (message, signature) = token.rsplit_once('.').unwrap();
         let header: Value = serde_json::from_slice(&decode(message.split_once('.').unwrap().0)).unwrap();
         let alg = algorithm(header["alg"].as_str().unwrap()).unwrap();
-        assert!(key.verifies(alg, message.as_bytes(), &decode(signature)), "{alg:?}");
-        assert!(!key.verifies(alg, &message.as_bytes()[1..], &decode(signature)), "{alg:?}");
+        assert!(
+            key.verifies(alg, message.as_bytes(), &decode(signature)),
+            "{alg:?}"
+        );
+        assert!(
+            !key.verifies(alg, &message.as_bytes()[1..], &decode(signature)),
+            "{alg:?}"
+        );
     }
 }
 
 fn decode(text: &str) -> Vec<u8> {
     use base64::Engine;
-    base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(text).unwrap()
+    base64::engine::general_purpose::URL_SAFE_NO_PAD
+        .decode(text)
+        .unwrap()
 }
 
 /// RFC 7515, A.2 and A.3; RFC 8037, A.4.
@@ -304,7 +338,8 @@ const EXAMPLES: [(&str, &str); 3] = [
 ];
 
 /// `openssl genrsa 1024 | openssl rsa -pubout -outform DER`
-const RSA_1024: &[u8] = b"\x30\x81\x9f\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x00\x03\x81\x8d\x00\x30\x81\x89\
+const RSA_1024: &[u8] =
+    b"\x30\x81\x9f\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x00\x03\x81\x8d\x00\x30\x81\x89\
     \x02\x81\x81\x00\xcf\x80\x98\x3d\xaa\xa0\xaf\x2d\x96\x18\xe1\x2c\x7e\x5b\xff\xa7\xc2\xe5\xc4\xca\xbf\
     \x00\x4c\x20\x55\xe0\x17\xb6\x72\x43\x07\xae\x76\x92\xfe\x1e\x98\x47\xe0\xa8\x8e\x5a\xe4\x08\x18\x68\
     \x37\x67\x72\x98\x5e\xaf\xd4\x5a\x5a\xbe\xe4\xa0\x13\xd6\x9c\x74\x39\x6a\x72\xec\x40\x0a\xe3\x00\x1d\
@@ -313,7 +348,8 @@ const RSA_1024: &[u8] = b"\x30\x81\x9f\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x
     \xdf\x54\xba\x95\xca\xe1\x1b\x02\x03\x01\x00\x01";
 
 /// `openssl ecparam -name secp256k1 -genkey -noout | openssl ec -pubout -outform DER`
-const SECP256K1: &[u8] = b"\x30\x56\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\x00\x0a\x03\x42\x00\x04\x20\
+const SECP256K1: &[u8] =
+    b"\x30\x56\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\x00\x0a\x03\x42\x00\x04\x20\
     \x5a\x16\x6a\x30\x42\x8f\x46\x20\xa1\xc8\xed\x3f\x63\x00\xe1\x36\xf2\xb9\xc2\x80\x6a\xeb\x72\xd1\xe9\
     \x4c\x32\xde\x1d\xdc\x8f\x80\x64\xce\x1c\xcf\xca\x38\x92\x54\xba\x50\x6b\xf6\x27\x2e\xa6\x34\x6a\xe9\
     \xcb\x6f\x5c\xdb\x94\xd4\x35\xa2\xc3\xda\xbf\x04\x61";

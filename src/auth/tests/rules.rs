@@ -48,7 +48,10 @@ fn is_malformed(error: TokenError) -> bool {
 
 #[test]
 fn a_good_token_gives_its_claims_as_they_were_signed() {
-    let payload = format!(r#"{{ "sub":"7", "n": 1.50, "exp":{}, "x":{{"b":1,"a":[]}} }}"#, NOW + 60);
+    let payload = format!(
+        r#"{{ "sub":"7", "n": 1.50, "exp":{}, "x":{{"b":1,"a":[]}} }}"#,
+        NOW + 60
+    );
     let claims = verdict(&verifier(|_| {}), &payload).unwrap();
     assert_eq!(claims.json.get(), payload.trim());
     assert_eq!(claims.subject.as_deref(), Some("7"));
@@ -83,9 +86,15 @@ fn what_does_not_have_the_form_of_a_token_is_malformed() {
         format!("{}.{payload}.{signature}", encode("[]")),
         format!("{}.{payload}.{signature}", encode("{}")),
         format!("{}.{payload}.{signature}", encode(r#"{"alg":7}"#)),
-        format!("{}.{payload}.{signature}", encode(r#"{"alg":"HS256","alg":"HS256"}"#)),
+        format!(
+            "{}.{payload}.{signature}",
+            encode(r#"{"alg":"HS256","alg":"HS256"}"#)
+        ),
         format!("{}.{payload}.{signature}", encode(r#"{"alg":"HS256","kid":7}"#)),
-        format!("{}.{payload}.{signature}", encode(b"{\"alg\":\"HS256\",\"\xff\":1}")),
+        format!(
+            "{}.{payload}.{signature}",
+            encode(b"{\"alg\":\"HS256\",\"\xff\":1}")
+        ),
         "🦀.🦀.🦀".to_owned(),
     ] {
         let error = verify(&verifier, &bad).err();
@@ -132,7 +141,11 @@ fn a_payload_that_two_readers_read_differently_is_malformed() {
         format!(r#""exp":{exp}"#),
         String::new(),
     ] {
-        assert_eq!(refused(&verifier, &bad), TokenError::Malformed("its payload"), "{bad}");
+        assert_eq!(
+            refused(&verifier, &bad),
+            TokenError::Malformed("its payload"),
+            "{bad}"
+        );
     }
 }
 
@@ -154,13 +167,24 @@ fn exp_must_be_there_and_be_a_time() {
         "1800000060000",
     ] {
         let error = refused(&verifier, &format!(r#"{{"exp":{bad}}}"#));
-        assert_eq!(error, TokenError::Malformed("its exp is not a time in seconds"), "{bad}");
+        assert_eq!(
+            error,
+            TokenError::Malformed("its exp is not a time in seconds"),
+            "{bad}"
+        );
         let nbf = format!(r#"{{"exp":{},"nbf":{bad}}}"#, NOW + 60);
         let error = refused(&verifier, &nbf);
-        assert_eq!(error, TokenError::Malformed("its nbf is not a time in seconds"), "{bad}");
+        assert_eq!(
+            error,
+            TokenError::Malformed("its nbf is not a time in seconds"),
+            "{bad}"
+        );
     }
     assert_eq!(refused(&verifier, r#"{"exp":0}"#), TokenError::Expired);
-    assert_eq!(refused(&verifier, r#"{"exp":null}"#), TokenError::Malformed("it has no exp"));
+    assert_eq!(
+        refused(&verifier, r#"{"exp":null}"#),
+        TokenError::Malformed("it has no exp")
+    );
     let claims = verdict(&verifier, &format!(r#"{{"exp":{}.25}}"#, NOW + 60)).unwrap();
     assert_eq!(claims.expires_at, now() + Duration::from_millis(60_250));
     let last = verdict(&verifier, r#"{"exp":253402300799}"#).unwrap();
@@ -227,13 +251,21 @@ fn a_token_is_for_the_configured_audience_alone() {
         json!({ "rowcast": 1 }),
         json!(7),
     ] {
-        assert_eq!(refused(&ours, &with(json!({ "aud": bad }))), TokenError::Audience, "{bad}");
+        assert_eq!(
+            refused(&ours, &with(json!({ "aud": bad }))),
+            TokenError::Audience,
+            "{bad}"
+        );
     }
     assert_eq!(refused(&ours, &with(json!({}))), TokenError::Audience);
 
     let nobodys = verifier(|_| {});
     for bad in [json!("rowcast"), json!(["rowcast"]), json!([]), json!("")] {
-        assert_eq!(refused(&nobodys, &with(json!({ "aud": bad }))), TokenError::Audience, "{bad}");
+        assert_eq!(
+            refused(&nobodys, &with(json!({ "aud": bad }))),
+            TokenError::Audience,
+            "{bad}"
+        );
     }
 }
 
@@ -244,20 +276,33 @@ fn a_subject_is_text() {
     assert_eq!(subject(json!({ "sub": "ä'; drop" })).as_deref(), Some("ä'; drop"));
     assert_eq!(subject(json!({ "sub": null })), None);
     for bad in [json!(7), json!(["7"]), json!({}), json!(true)] {
-        assert_eq!(refused(&verifier, &with(json!({ "sub": bad }))), TokenError::Malformed("its sub"));
+        assert_eq!(
+            refused(&verifier, &with(json!({ "sub": bad }))),
+            TokenError::Malformed("its sub")
+        );
     }
 }
 
 #[test]
 fn rooms_are_a_list_to_read_or_lists_by_purpose() {
     let verifier = verifier(|_| {});
-    let rooms = |value: Value| verdict(&verifier, &with(json!({ "rooms": value }))).unwrap().rooms;
+    let rooms = |value: Value| {
+        verdict(&verifier, &with(json!({ "rooms": value })))
+            .unwrap()
+            .rooms
+    };
     let exact = |name: &str| Pattern::Exact(name.to_owned());
     let prefix = |name: &str| Pattern::Prefix(name.to_owned());
-    let read = |read| RoomsClaim { read, ..RoomsClaim::default() };
+    let read = |read| RoomsClaim {
+        read,
+        ..RoomsClaim::default()
+    };
     assert_eq!(rooms(json!(null)), None);
     assert_eq!(rooms(json!([])), Some(RoomsClaim::default()));
-    assert_eq!(rooms(json!(["a", "b*", "*"])), Some(read(vec![exact("a"), prefix("b"), prefix("")])));
+    assert_eq!(
+        rooms(json!(["a", "b*", "*"])),
+        Some(read(vec![exact("a"), prefix("b"), prefix("")]))
+    );
     assert_eq!(rooms(json!({})), Some(RoomsClaim::default()));
     assert_eq!(
         rooms(json!({ "read": ["a"], "publish": ["p*"], "sources": ["public.messages"] })),
@@ -283,7 +328,10 @@ fn rooms_are_a_list_to_read_or_lists_by_purpose() {
 
     let named = self::verifier(|config| config.rooms_claim = "https://a/rooms".to_owned());
     let payload = with(json!({ "rooms": ["no"], "https://a/rooms": ["yes"] }));
-    assert_eq!(verdict(&named, &payload).unwrap().rooms, Some(read(vec![exact("yes")])));
+    assert_eq!(
+        verdict(&named, &payload).unwrap().rooms,
+        Some(read(vec![exact("yes")]))
+    );
 }
 
 #[test]

@@ -102,7 +102,10 @@ pub fn pem(label: &str, der: &[u8]) -> String {
         .chunks(64)
         .map(|line| str::from_utf8(line).unwrap())
         .collect();
-    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
+    format!(
+        "-----BEGIN {label}-----\n{}\n-----END {label}-----\n",
+        lines.join("\n")
+    )
 }
 
 fn ec(algorithm: JwtAlgorithm, curve: &'static EcdsaSigningAlgorithm, crv: &str) -> Signer {
