@@ -311,3 +311,53 @@ fn chain(error: &reqwest::Error) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use reqwest::header::{CACHE_CONTROL, HeaderMap, HeaderValue};
+
+    #[test]
+    fn the_pause_after_an_answer_is_its_max_age_within_bounds() {
+        for (lines, most) in [
+            (&[][..], 600),
+            (&["no-cache"], 600),
+            (&["max-age"], 600),
+            (&["max-age=-1"], 600),
+            (&["max-age=x"], 600),
+            (&["max-age=99999999999999999999"], 600),
+            (&["max-age=0"], 60),
+            (&["max-age=59"], 60),
+            (&["max-age=900"], 900),
+            (&["public, Max-Age=900, must-revalidate"], 900),
+            (&["public", "max-age=\"900\""], 900),
+            (&["s-maxage=120, max-age=900"], 900),
+            (&["max-age=18446744073709551615"], 3600),
+        ] {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append(CACHE_CONTROL, HeaderValue::from_static(line));
+            }
+            let least = Duration::from_secs(most).mul_f64(0.9).max(SHORTEST_REFRESH);
+            let most = Duration::from_secs(most);
+            for _ in 0..100 {
+                let pause = pause_after_answer(&headers);
+                assert!((least..=most).contains(&pause), "{lines:?}: {pause:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_pause_after_failures_grows_from_10_s_to_10_minutes() {
+        for (failures, least) in [(1, 10), (2, 20), (3, 40), (6, 320), (7, 600), (u32::MAX, 600)] {
+            let least = Duration::from_secs(least);
+            for _ in 0..100 {
+                let pause = pause_after(failures);
+                assert!(
+                    (least..=least.mul_f64(1.1)).contains(&pause),
+                    "{failures}: {pause:?}"
+                );
+            }
+        }
+    }
+}

@@ -22,6 +22,9 @@ use crate::config::{JwtAlgorithm, Secret};
 /// Modulus sizes of RSA, in bits: at least what RFC 7518, 3.3 asks for, at most what is verified in reasonable time.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 
+/// Bits of RSA's exponent at most. It is 65,537 nearly everywhere; the longer, the slower (BoringSSL's bound, too).
+const MAX_EXPONENT_BITS: usize = 33;
+
 /// Why the configured keys can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
@@ -89,7 +92,7 @@ pub(super) fn algorithm(name: &str) -> Option<JwtAlgorithm> {
 pub(super) struct Key(Vec<(JwtAlgorithm, Check)>);
 
 enum Check {
-    Mac(hmac::Key),
+    Mac(Box<hmac::Key>),
     Signature(Box<ParsedPublicKey>),
 }
 
@@ -112,7 +115,7 @@ impl Key {
                     algorithm: name(algorithm),
                 });
             }
-            Ok((algorithm, Check::Mac(hmac::Key::new(hash, secret))))
+            Ok((algorithm, Check::Mac(Box::new(hmac::Key::new(hash, secret)))))
         };
         or_default(configured, &[JwtAlgorithm::Hs256])
             .iter()
@@ -262,9 +265,10 @@ impl Public {
         let check = |algorithm| {
             let parsed = match self {
                 Self::Rsa(n, e) => {
-                    let n = &n[n.iter().position(|byte| *byte != 0)?..];
-                    let bits = 8 * n.len() - n[0].leading_zeros() as usize;
-                    if !RSA_BITS.contains(&bits) {
+                    let (n, e) = (without_zeros(n), without_zeros(e));
+                    // aws-lc looks at neither before it verifies. With 1 for its exponent anybody signs.
+                    let is_exponent = e.last().is_some_and(|last| last % 2 == 1) && e != [1];
+                    if !RSA_BITS.contains(&bits(n)) || !is_exponent || bits(e) > MAX_EXPONENT_BITS {
                         return None;
                     }
                     RsaPublicKeyComponents { n, e }.to_parsed_public_key(rsa_parameters(algorithm)?)
@@ -278,6 +282,18 @@ impl Public {
         let checks: Option<_> = algorithms.iter().map(|algorithm| check(*algorithm)).collect();
         checks.map(Key)
     }
+}
+
+/// A big-endian number without the zeros before it.
+fn without_zeros(number: &[u8]) -> &[u8] {
+    let zeros = number.iter().take_while(|byte| **byte == 0).count();
+    &number[zeros..]
+}
+
+/// The length of such a number.
+fn bits(number: &[u8]) -> usize {
+    let unused = number.first().map_or(0, |byte| byte.leading_zeros());
+    8 * number.len() - unused as usize
 }
 
 fn rsa_parameters(algorithm: JwtAlgorithm) -> Option<&'static RsaParameters> {

@@ -17,6 +17,8 @@ mod cors;
 mod credentials;
 mod error;
 mod events;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod health;
 pub mod limits;
 mod metrics;

@@ -15,7 +15,6 @@ use serde_json::{Value, json};
 
 use super::{Claims, TokenError, Verifier};
 use crate::config::{JwtConfig, KeySource, Secret};
-use signer::Signer;
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
