@@ -141,3 +141,27 @@ async fn a_question_whose_asker_goes_away_is_put_by_who_waits_for_it() {
     assert!(within(second).await.expect("no panic"));
     assert!(ask(&authorizer, &source).await, "the pool is as before");
 }
+
+/// Its end was not sent yet, and the next one would be asked inside of it.
+#[tokio::test]
+async fn a_session_that_is_dropped_within_its_transaction_is_closed() {
+    let (db, source) = with_members().await;
+    let authorizer = authorizer(&db.url, MEMBERS_ONLY).await;
+    let alter = db.connect().await;
+    run(&alter, "begin; lock table members").await;
+    let sessions = async || {
+        let sql = "select wait_event_type = 'Lock' from pg_stat_activity
+                   where datname = current_database() and application_name = 'rowcast authorize'";
+        let rows = db.query(sql, &[]).await.expect("ask");
+        rows.iter()
+            .map(|row| row.get::<_, Option<bool>>(0) == Some(true))
+            .collect::<Vec<_>>()
+    };
+    let asked = asking(&authorizer, &source);
+    eventually(async || sessions().await == [true]).await;
+    asked.abort();
+    within(asked).await.expect_err("it was aborted");
+    run(&alter, "commit").await;
+    eventually(async || sessions().await.is_empty()).await;
+    assert!(ask(&authorizer, &source).await);
+}
