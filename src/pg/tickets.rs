@@ -46,6 +46,7 @@ pub struct Redeemed {
 }
 
 impl Tickets {
+    /// The tickets of this database, which stand in its table `rowcast.tickets`.
     pub fn new(database: Database) -> Self {
         Self { database }
     }

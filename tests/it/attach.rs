@@ -22,9 +22,8 @@ use rowcast::pg::in_words;
 use rowcast::pg::source::{Listed, Source, check, list};
 use tokio::sync::mpsc;
 use tokio_postgres::{AsyncMessage, Client, NoTls};
-use url::Url;
 
-use crate::support::{TestDatabase, database, within};
+use crate::support::{TestDatabase, database, role, within};
 
 /// An ordinary table to attach.
 const MESSAGES: &str =
@@ -90,20 +89,6 @@ async fn text(client: &Client, sql: &str) -> String {
         .await
         .unwrap_or_else(|error| panic!("{sql}: {error:?}"))
         .get(0)
-}
-
-/// A role that may log in, of this database's own, and a URL for it.
-async fn role(db: &TestDatabase, purpose: &str) -> (String, String) {
-    let name = format!("{}_{purpose}", db.name);
-    db.batch_execute(&format!(
-        "drop role if exists {name}; create role {name} login password 'secret'"
-    ))
-    .await
-    .expect("make a role");
-    let mut url = Url::parse(&db.url).expect("the server's URL");
-    url.set_username(&name).expect("a URL with a user");
-    url.set_password(Some("secret")).expect("a URL with a password");
-    (name, url.into())
 }
 
 /// A session that listens, and the payloads it hears.

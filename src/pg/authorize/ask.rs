@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use futures_util::future::{MaybeDone, TryFutureExt as _, maybe_done};
 use tokio::time::{Instant, timeout};
-use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Error, Row, Statement};
 
@@ -259,9 +258,7 @@ pub(super) async fn check(
 async fn plan(session: &mut Session, statement: &str, source: &Source) -> Result<(), AuthorizeError> {
     let types = [parameter_type(source.room_type), Type::JSONB];
     let misfit = |error: Error| match PgError::from(error) {
-        error if error.is_connection_lost() || error.sqlstate() == Some(&SqlState::QUERY_CANCELED) => {
-            AuthorizeError::from(error)
-        }
+        error if is_passing(&error) => AuthorizeError::from(error),
         error => AuthorizeError::Refused {
             name: source.name.clone(),
             room_type: source.room_type.name(),
@@ -285,6 +282,13 @@ async fn plan(session: &mut Session, statement: &str, source: &Source) -> Result
     session.query_typed(&explain, &params).await.map_err(misfit)?;
     session.batch_execute("rollback").await?;
     Ok(())
+}
+
+/// Whether an error says nothing about the statement: the connection, a serialisation or deadlock, resources, a lock or
+/// statement timeout, a shutdown, the disk (PostgreSQL manual, appendix A).
+fn is_passing(error: &PgError) -> bool {
+    let class = error.sqlstate().map(|state| &state.code()[..2]);
+    error.is_connection_lost() || matches!(class, None | Some("08" | "40" | "53" | "55" | "57" | "58"))
 }
 
 fn is_boolean(columns: &[tokio_postgres::Column]) -> bool {

@@ -10,6 +10,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use rowcast::demo::postgres::{self, Options, Postgres};
 use tokio::sync::OnceCell;
 use tokio_postgres::NoTls;
+use url::Url;
 
 use super::within;
 
@@ -117,6 +118,20 @@ pub async fn connect(url: &str) -> tokio_postgres::Client {
         .expect("connect to PostgreSQL");
     tokio::spawn(connection);
     client
+}
+
+/// A role that may log in, of this database's own, and a URL for it.
+pub async fn role(db: &TestDatabase, purpose: &str) -> (String, String) {
+    let name = format!("{}_{purpose}", db.name);
+    db.batch_execute(&format!(
+        "drop role if exists {name}; create role {name} login password 'secret'"
+    ))
+    .await
+    .expect("make a role");
+    let mut url = Url::parse(&db.url).expect("the server's URL");
+    url.set_username(&name).expect("a URL with a user");
+    url.set_password(Some("secret")).expect("a URL with a password");
+    (name, url.into())
 }
 
 impl TestDatabase {

@@ -13,7 +13,7 @@ pub mod sse;
 pub mod subscriber;
 pub mod wait;
 
-pub use database::{TestDatabase, connect, database, empty_database, own_server, server, test_options};
+pub use database::{TestDatabase, connect, database, empty_database, own_server, role, server, test_options};
 pub use http::{Answer, Client};
 pub use ndjson::Lines;
 pub use relay::Relay;
