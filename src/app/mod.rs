@@ -13,6 +13,7 @@ use axum::http::HeaderValue;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::auth::{Gate, KeyError};
 use crate::config::ServeConfig;
 use crate::http::limits::descriptors;
 use crate::http::serve::Server;
@@ -20,6 +21,7 @@ use crate::http::{self, HttpSettings, Limits, Metrics};
 use crate::hub::{HubLimits, RingLimits};
 use crate::pg::bell::Bell;
 use crate::pg::store::ReadLimits;
+use crate::pg::tickets::Tickets;
 use crate::pg::{Database, PgError, PoolOptions};
 use crate::relay::{Relay, SourceLimits};
 use crate::shutdown::{Drain, Signals};
@@ -54,6 +56,8 @@ pub enum AppError {
         address: SocketAddr,
         source: std::io::Error,
     },
+    #[error(transparent)]
+    Keys(#[from] KeyError),
     #[error("--allow-origin (ROWCAST_ALLOW_ORIGIN) {0:?} can't stand in a header")]
     Origin(String),
     #[error("signals can't be listened for: {0}")]
@@ -70,6 +74,7 @@ pub struct App {
     drain: Drain,
     tasks: Tasks,
     supervisor: Supervisor,
+    tickets: Tickets,
     prune_interval: Duration,
 }
 
@@ -106,8 +111,14 @@ impl App {
         };
         let settings = http_settings(config)?;
         let limits = settings.limits.clone();
-        let router = http::router(relay.clone(), settings, drain.clone(), wrap);
+        let gate = Arc::new(Gate::new(&config.auth, &database)?);
+        tasks.spawn("gate", {
+            let (gate, bell, stop) = (gate.clone(), bell.clone(), tasks.stop.clone());
+            async move { gate.watch(&bell, stop).await }
+        });
+        let router = http::router(relay.clone(), gate, settings, drain.clone(), wrap);
         let (server, address) = listen_on(&config.listen, &router, &limits, &drain)?;
+        let tickets = Tickets::new(database.clone());
         let mut supervisor = Supervisor::new(
             database,
             bell,
@@ -124,6 +135,7 @@ impl App {
             drain,
             tasks,
             supervisor,
+            tickets,
             prune_interval: config.prune_interval,
         })
     }
@@ -164,6 +176,7 @@ impl App {
             drain,
             tasks,
             supervisor,
+            tickets,
             prune_interval,
         } = self;
         first_reads(&relay).await;
@@ -172,7 +185,7 @@ impl App {
         tasks.spawn("supervisor", async move { supervisor.run(stop).await });
         tasks.spawn(
             "pruner",
-            pruner::run(relay.clone(), prune_interval, tasks.stop.clone()),
+            pruner::run(relay.clone(), tickets, prune_interval, tasks.stop.clone()),
         );
         let connections = TaskTracker::new();
         let accepting = accept_all(&server, &connections);

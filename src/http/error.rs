@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -60,6 +60,8 @@ error_codes! {
     NotAcceptable = "not_acceptable", NOT_ACCEPTABLE;
     /// The body did not arrive in time.
     RequestTimeout = "request_timeout", REQUEST_TIMEOUT;
+    /// Who asks is not known: no token, or one that is no good.
+    Unauthenticated = "unauthenticated", UNAUTHORIZED;
     /// The operator does not allow it, or the database's role may not do it.
     Forbidden = "forbidden", FORBIDDEN;
     /// A unique constraint has such a row already.
@@ -100,7 +102,12 @@ pub struct ApiError {
     code: ErrorCode,
     detail: Cow<'static, str>,
     cursor: Option<Cursor>,
+    challenge: Option<&'static str>,
 }
+
+/// What a 401 asks for (RFC 6750, 3): a token, or another one.
+const TOKEN_WANTED: &str = "Bearer";
+const TOKEN_REFUSED: &str = "Bearer error=\"invalid_token\"";
 
 impl ApiError {
     /// `detail` is shown to clients: it must say nothing that the database said.
@@ -109,6 +116,7 @@ impl ApiError {
             code,
             detail: detail.into(),
             cursor: None,
+            challenge: None,
         }
     }
 
@@ -125,7 +133,30 @@ impl ApiError {
             code,
             detail: detail.into(),
             cursor: Some(cursor),
+            challenge: None,
         }
+    }
+
+    /// Nobody said who they are.
+    pub fn token_wanted() -> Self {
+        let detail = "Show who you are: a bearer's token, a ticket, or the cookie.";
+        Self {
+            challenge: Some(TOKEN_WANTED),
+            ..Self::new(ErrorCode::Unauthenticated, detail)
+        }
+    }
+
+    /// What was shown is no good. `detail` says nothing of its contents.
+    pub fn token_refused(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            challenge: Some(TOKEN_REFUSED),
+            ..Self::new(ErrorCode::Unauthenticated, detail)
+        }
+    }
+
+    /// They may not do this.
+    pub fn forbidden() -> Self {
+        Self::new(ErrorCode::Forbidden, "You may not do this in these rooms.")
     }
 
     /// The relay ends and takes no new requests.
@@ -242,6 +273,9 @@ impl IntoResponse for ApiError {
             (_, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) => Some(RETRY_AFTER_SECONDS),
             _ => None,
         };
+        if let Some(challenge) = self.challenge {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
         if let Some(seconds) = retry_after {
             headers.insert(RETRY_AFTER, seconds);
         }

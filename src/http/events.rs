@@ -6,17 +6,20 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use axum::extract::rejection::RawPathParamsRejection;
-use axum::extract::{RawPathParams, RawQuery, State};
-use axum::http::{HeaderMap, Method};
+use axum::extract::{RawPathParams, State};
+use axum::http::Method;
+use axum::http::request::Parts;
 use axum::response::Response;
 
 use super::accept::{Format, negotiate};
+use super::admission::Asker;
 use super::client_address::ClientAddress;
 use super::error::{ApiError, ErrorCode};
-use super::limits::{Key, Limit, Limits};
+use super::limits::{Limit, Limits, Subscribed};
 use super::params::{ALL_ROOMS, Params, check_room};
 use super::stream::{self, EventStream, StreamFormat};
 use super::{Shared, poll};
+use crate::auth::Lease;
 use crate::cursor::Resume;
 use crate::feed::{FeedError, Start, Subscription};
 use crate::relay::LiveSource;
@@ -50,24 +53,21 @@ impl Target {
 /// `GET …/events`: SSE, NDJSON, long poll or plain poll. `HEAD` gets the head that a `GET` would, without waiting.
 pub(super) async fn subscribe(
     State(shared): State<Arc<Shared>>,
-    method: Method,
-    ClientAddress(address): ClientAddress,
+    address: ClientAddress,
     path: PathResult,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
+    parts: Parts,
 ) -> Result<Response, ApiError> {
+    let asker = Asker::admit(&shared, &parts, address, true).await?;
     let limits = &shared.settings.limits;
-    let key = Key::address(address);
-    limits.request(&key)?;
     let target = Target::read(&shared, path)?;
-    let format = negotiate(&headers)?;
-    let mut params = Params::parse(query.as_deref(), &headers)?;
+    let format = negotiate(&parts.headers)?;
+    let mut params = Params::parse(parts.uri.query(), &parts.headers)?;
     if params.before.is_some() && (format != Format::Json || params.wait.is_some()) {
         return Err(ApiError::parameter(
             "`before` scrolls back: only a plain poll can do that.",
         ));
     }
-    if method == Method::HEAD {
+    if parts.method == Method::HEAD {
         params.wait = None;
     }
     let room_type = target.source.definition().room_type;
@@ -76,12 +76,14 @@ pub(super) async fn subscribe(
         None if params.rooms.iter().any(|name| name == ALL_ROOMS) => firehose(&shared, &params.rooms)?,
         None => several(limits, room_type, &params.rooms)?,
     };
+    let lease = asker.read(&shared, &target.source, &rooms).await?;
     let answer = match format {
         Format::Stream(format) => {
+            let subscribed = asker.subscribe(&shared)?;
             let subscription = subscription(rooms, &params, 0, STREAM_PAGE_ROWS);
-            stream(&shared, &target.source, subscription, format, &key).await
+            stream(&shared, &target.source, subscription, format, (subscribed, lease)).await
         }
-        Format::Json => answer(&shared, &target.source, rooms, &params, &key).await,
+        Format::Json => answer(&shared, &target.source, rooms, &params, &asker, lease).await,
     };
     answer.map_err(|error| match error.code() {
         ErrorCode::Overloaded => limits.over(Limit::WaitingReplays, error),
@@ -98,15 +100,14 @@ const STREAM_PAGE_ROWS: usize = 500;
 /// nobody waits for that.
 ///
 /// # Errors
-/// `too_many_connections`; `overloaded` where it needs a replay for which there is no room in the queue.
+/// `overloaded` where it needs a replay for which there is no room in the queue.
 async fn stream(
     shared: &Shared,
     source: &LiveSource,
     subscription: Subscription,
     format: StreamFormat,
-    key: &Key,
+    (subscribed, lease): (Subscribed, Lease),
 ) -> Result<Response, ApiError> {
-    let subscribed = shared.settings.limits.subscription(key)?;
     tokio::select! {
         _ = source.sync() => {}
         () = shared.drain.started() => {}
@@ -123,7 +124,14 @@ async fn stream(
         let _ = &subscribed;
         first.take().unwrap_or_else(|| feed.poll_step(cx))
     };
-    let body = EventStream::new(steps, format, settings.heartbeat, settings.retry, &shared.drain);
+    let body = EventStream::new(
+        steps,
+        format,
+        settings.heartbeat,
+        settings.retry,
+        &shared.drain,
+        lease,
+    );
     Ok(stream::response(body))
 }
 
@@ -133,16 +141,17 @@ async fn answer(
     source: &LiveSource,
     rooms: Vec<Room>,
     params: &Params,
-    key: &Key,
+    asker: &Asker,
+    lease: Lease,
 ) -> Result<Response, ApiError> {
     // A poll does not wait for a database that is known to be away.
     source.available()?;
     match (params.before, params.wait) {
         (Some(below), _) => poll::before(source, &rooms, below, params.limit).await,
         (None, Some(wait)) => {
-            let _subscribed = shared.settings.limits.subscription(key)?;
+            let _subscribed = asker.subscribe(shared)?;
             let subscription = subscription(rooms, params, 0, params.limit + 1);
-            poll::long(source, subscription, params.limit, wait, &shared.drain).await
+            poll::long(source, subscription, params.limit, wait, &shared.drain, lease).await
         }
         (None, None) => {
             let subscription = subscription(rooms, params, params.limit, params.limit + 1);
@@ -191,7 +200,7 @@ fn firehose(shared: &Shared, names: &[String]) -> Result<Vec<Room>, ApiError> {
 ///
 /// # Errors
 /// `invalid_parameter`, also for more rooms than one subscription may have; `unknown_room`.
-fn several(limits: &Limits, room_type: RoomType, names: &[String]) -> Result<Vec<Room>, ApiError> {
+pub(super) fn several(limits: &Limits, room_type: RoomType, names: &[String]) -> Result<Vec<Room>, ApiError> {
     if names.is_empty() {
         return Err(ApiError::parameter("Name the rooms: `?room=a&room=b`."));
     }

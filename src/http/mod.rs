@@ -9,9 +9,12 @@
 //! [`limits`]; who a client is without a token says [`client_address`], which pages may post says [`origin`].
 
 mod accept;
+mod admission;
+mod body;
 mod client;
 mod client_address;
 mod cors;
+mod credentials;
 mod error;
 mod events;
 mod health;
@@ -25,6 +28,7 @@ mod publish;
 pub mod serve;
 mod sse;
 mod stream;
+mod tickets;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -36,7 +40,7 @@ use axum::http::header::{ACCEPT, CONNECTION, REFERRER_POLICY, VARY, X_CONTENT_TY
 use axum::http::{HeaderValue, Version};
 use axum::middleware::{Next, from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, get};
+use axum::routing::{MethodRouter, get, post};
 use futures_util::FutureExt;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Predicate};
@@ -46,6 +50,7 @@ pub use error::{ApiError, ErrorCode};
 pub use limits::Limits;
 pub use metrics::Metrics;
 
+use crate::auth::Gate;
 use crate::relay::Relay;
 use crate::shutdown::Drain;
 
@@ -91,6 +96,7 @@ impl Default for HttpSettings {
 /// What every handler sees.
 struct Shared {
     relay: Arc<Relay>,
+    gate: Arc<Gate>,
     settings: HttpSettings,
     drain: Drain,
 }
@@ -99,6 +105,7 @@ struct Shared {
 /// layers around all of them; problems, compression and CORS stand around what it gives back.
 pub fn router(
     relay: Arc<Relay>,
+    gate: Arc<Gate>,
     settings: HttpSettings,
     drain: Drain,
     wrap: impl FnOnce(Router) -> Router,
@@ -107,6 +114,7 @@ pub fn router(
     let cors = cors::layer(&settings.allow_origins);
     let shared = Arc::new(Shared {
         relay,
+        gate,
         settings,
         drain,
     });
@@ -155,6 +163,11 @@ fn events_routes(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
         .route("/v1/events", rooms())
         .route("/v1/sources/{source}/rooms/{room}/events", room())
         .route("/v1/sources/{source}/events", rooms())
+        .route("/v1/tickets", with_problems(post(tickets::issue)))
+        .route(
+            "/v1/sources/{source}/tickets",
+            with_problems(post(tickets::issue)),
+        )
         .layer(from_fn_with_state(shared.drain.clone(), refuse_while_draining))
         .layer(map_response(vary_by_accept))
 }

@@ -113,9 +113,9 @@ fn invalid_cursor() -> ApiError {
 }
 
 /// The known names and their values, percent-decoded, in the order given.
-struct Query(Vec<(&'static str, String)>);
+pub(super) struct Query(Vec<(&'static str, String)>);
 
-const KNOWN: [&str; 9] = [
+const KNOWN: [&str; 11] = [
     "room",
     "after",
     "last_event_id",
@@ -125,12 +125,14 @@ const KNOWN: [&str; 9] = [
     "before",
     "limit",
     "wait",
+    "ticket",
+    "access_token",
 ];
 
 impl Query {
     /// Splits an `application/x-www-form-urlencoded` query (WHATWG URL, 5.1), but refuses a known parameter's value
     /// that is not UTF-8 instead of replacing what is wrong in it: that would be another room.
-    fn parse(query: &str) -> Result<Self, ApiError> {
+    pub(super) fn parse(query: &str) -> Result<Self, ApiError> {
         let mut pairs = Vec::new();
         for pair in query.split('&') {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -153,7 +155,7 @@ impl Query {
             .map(|(_, value)| value.as_str())
     }
 
-    fn one(&self, name: &str) -> Result<Option<&str>, ApiError> {
+    pub(super) fn one(&self, name: &str) -> Result<Option<&str>, ApiError> {
         let mut values = self.all(name);
         let first = values.next();
         match values.next() {

@@ -6,6 +6,7 @@
 
 pub mod answer;
 pub mod attach;
+pub mod authorize;
 pub mod backoff;
 pub mod bell;
 mod dial;
@@ -13,13 +14,16 @@ mod error;
 pub mod flag;
 pub mod migrate;
 pub mod publish;
+pub mod reauthorize;
 pub mod script;
+mod secret;
 pub mod server;
 mod session;
 pub mod source;
 mod statements;
 pub mod store;
 mod template;
+pub mod tickets;
 
 pub use dial::open_unpinned;
 pub use error::{PgError, in_words};
@@ -44,6 +48,9 @@ const RECYCLE_WITHIN: Duration = Duration::from_secs(2);
 
 /// Connections that insert what was published. Few: publishing is a convenience, each insert takes a millisecond.
 const HOST_POOL_SIZE: usize = 4;
+
+/// Connections that ask who may read. Apart from the others, since the operator's statement may be slow.
+const AUTHORIZE_POOL_SIZE: usize = 4;
 
 /// Bounds of the pool.
 #[derive(Clone, Copy, Debug)]
@@ -77,6 +84,7 @@ struct Inner {
     target: Target,
     pool: Pool,
     host_pool: Pool,
+    authorize_pool: Pool,
     wait: Duration,
 }
 
@@ -137,11 +145,13 @@ impl Database {
             options.size,
             options.wait,
         );
-        let host_pool = pool_of_host(&plain, options.wait);
-        let (pool, host_pool) = match (pool, host_pool) {
-            (Ok(pool), Ok(host_pool)) => (pool, host_pool),
-            (Err(error), _) | (_, Err(error)) => return Err(target.unanswered(error.to_string())),
-        };
+        let unbuilt = |error: deadpool_postgres::BuildError| target.unanswered(error.to_string());
+        let of_host = |purpose, size| self::pool(named(&plain, purpose), size, options.wait);
+        let (pool, host_pool, authorize_pool) = (
+            pool.map_err(unbuilt)?,
+            of_host("publish", HOST_POOL_SIZE).map_err(unbuilt)?,
+            of_host("authorize", AUTHORIZE_POOL_SIZE).map_err(unbuilt)?,
+        );
         Ok(Self {
             inner: Arc::new(Inner {
                 plain,
@@ -149,6 +159,7 @@ impl Database {
                 target,
                 pool,
                 host_pool,
+                authorize_pool,
                 wait: options.wait,
             }),
         })
@@ -202,9 +213,18 @@ impl Database {
     ///
     /// As [`Database::pooled`].
     pub async fn host_session(&self) -> Result<Session, PgError> {
+        self.unpinned(&self.inner.host_pool).await
+    }
+
+    /// Borrows a session for the operator's statement of who may read, from a pool of four of its own. Its settings are
+    /// those of the role, too.
+    pub(super) async fn authorize_session(&self) -> Result<Session, PgError> {
+        self.unpinned(&self.inner.authorize_pool).await
+    }
+
+    async fn unpinned(&self, pool: &Pool) -> Result<Session, PgError> {
         let inner = &*self.inner;
-        let object = inner
-            .host_pool
+        let object = pool
             .get()
             .await
             .map_err(|error| inner.target.pool_error(error, inner.wait))?;
@@ -222,10 +242,6 @@ impl Database {
     pub(super) fn connect_error(&self, error: tokio_postgres::Error) -> PgError {
         self.inner.target.connect_error(error)
     }
-}
-
-fn pool_of_host(plain: &Config, wait: Duration) -> Result<Pool, deadpool_postgres::BuildError> {
-    pool(named(plain, "publish"), HOST_POOL_SIZE, wait)
 }
 
 /// Opens no connection until one is asked for. Dead connections are replaced when they are next asked for, so that a pool

@@ -22,6 +22,7 @@ use tokio::time::Instant;
 use tower::ServiceExt;
 
 use super::*;
+use crate::auth::Gate;
 use crate::cursor::OpenSet;
 use crate::event::{Row, RowBody};
 use crate::hub::{HubLimits, RingLimits};
@@ -78,7 +79,13 @@ impl App {
         let source = source("messages", RoomType::Text, table.clone(), limits);
         relay.insert(source.clone());
         relay.insert(self::source("numbers", RoomType::Int, Arc::default(), limits));
-        let router = router(relay.clone(), settings, drain.clone(), wrap);
+        let router = router(
+            relay.clone(),
+            Arc::new(Gate::open()),
+            settings,
+            drain.clone(),
+            wrap,
+        );
         Self {
             relay,
             source,

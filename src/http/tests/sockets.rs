@@ -14,6 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
+use crate::auth::Lease;
 use crate::config;
 use crate::cursor::{Cursor, OpenSet};
 use crate::feed::{FeedError, Step};
@@ -77,7 +78,14 @@ fn quiet_stream(
         Some(cursor) => Poll::Ready(Ok(Step::Ready(cursor))),
         None => Poll::Pending,
     };
-    EventStream::new(steps, StreamFormat::Sse, Duration::from_secs(15), None, drain)
+    EventStream::new(
+        steps,
+        StreamFormat::Sse,
+        Duration::from_secs(15),
+        None,
+        drain,
+        Lease::endless(),
+    )
 }
 
 /// A body that always has a chunk more.
