@@ -11,6 +11,7 @@ mod batch;
 mod machine;
 mod open;
 mod replay;
+mod turns;
 
 use crate::cursor::Cursor;
 use crate::room::Room;

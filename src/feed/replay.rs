@@ -4,13 +4,11 @@
 //! equal cursors and anchors can share one.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::cursor::{CursorText, IdRange, OpenSet};
@@ -23,6 +21,7 @@ use crate::room::Room;
 
 use super::FeedError;
 use super::asked::{Answer, Asked};
+use super::turns::Turns;
 
 /// What one page of a replay is to cover.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -182,11 +181,7 @@ impl From<Failed> for FeedError {
 /// The replays of one source.
 pub struct Replays {
     table: RwLock<Arc<dyn Table>>,
-    /// How many read at a time.
-    permits: Semaphore,
-    /// How many wait for one of these, and may.
-    waiting: AtomicUsize,
-    max_waiting: usize,
+    turns: Turns,
     pages: Arc<Asked<Request, Page>>,
     newest: Arc<Asked<Newest, Option<i64>>>,
     listings: Arc<Asked<List, Listing>>,
@@ -197,9 +192,7 @@ impl Replays {
     pub fn new(table: Arc<dyn Table>, at_once: usize, max_waiting: usize) -> Arc<Self> {
         Arc::new(Self {
             table: RwLock::new(table),
-            permits: Semaphore::new(at_once),
-            waiting: AtomicUsize::new(0),
-            max_waiting,
+            turns: Turns::new(at_once, max_waiting),
             pages: Asked::new(),
             newest: Asked::new(),
             listings: Asked::new(),
@@ -281,7 +274,7 @@ impl Replays {
         };
         let (replays, asked) = (Arc::clone(self), list.clone());
         self.listings.ask(list, async move {
-            let _permit = replays.permit().await;
+            let _permit = replays.turns.take().await;
             let List {
                 rooms,
                 unseen,
@@ -305,7 +298,7 @@ impl Replays {
         let newest = Newest { rooms, ranges, count };
         let (replays, asked) = (Arc::clone(self), newest.clone());
         self.newest.ask(newest, async move {
-            let _permit = replays.permit().await;
+            let _permit = replays.turns.take().await;
             let Newest { rooms, ranges, count } = asked;
             let found = replays.table().nth_newest(&rooms, &ranges, count).await;
             found.map_err(|error| failed(&error))
@@ -314,29 +307,17 @@ impl Replays {
 
     /// See [`Store::ceiling`].
     pub async fn ceiling(&self) -> Result<i64, Failed> {
-        let _permit = self.permit().await;
+        let _permit = self.turns.take().await;
         self.table().ceiling().await.map_err(|error| failed(&error))
     }
 
     /// Whether one more may queue. Who asks what others wait for already does not queue, but is not told apart here.
     pub fn has_room(&self) -> bool {
-        self.waiting.load(Ordering::Relaxed) < self.max_waiting
-    }
-
-    async fn permit(&self) -> tokio::sync::SemaphorePermit<'_> {
-        if let Ok(permit) = self.permits.try_acquire() {
-            return permit;
-        }
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        let _left = Waiting(&self.waiting);
-        self.permits
-            .acquire()
-            .await
-            .expect("this semaphore is never closed")
+        self.turns.has_room()
     }
 
     async fn read(&self, request: &Request) -> Result<Page, Failed> {
-        let _permit = self.permit().await;
+        let _permit = self.turns.take().await;
         let ranges = request.wanted.difference(&request.base);
         let page = self
             .table()
@@ -351,15 +332,6 @@ impl Replays {
             segment: encode(request, &page.rows).map(Arc::new),
             rest: last.map(|last| request.open_after(last.id, &request.kept())),
         })
-    }
-}
-
-/// One that waits for its turn; it may also give up.
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

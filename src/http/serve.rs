@@ -4,6 +4,7 @@
 //! is spawned here: [`Server::accept`] yields each connection as a future for the caller to track.
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -204,14 +205,23 @@ async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, limits:
         }
     };
     if let Err(error) = outcome {
-        if error.downcast_ref().is_some_and(hyper::Error::is_parse_too_large) {
-            limits.over(Limit::HeadBytes, ());
-        }
+        count_bad_head(limits, error.as_ref(), &begun);
         // Mostly clients that went away.
         tracing::debug!(
             error = error.as_ref() as &dyn std::error::Error,
             "connection ended"
         );
+    }
+}
+
+/// Counts a head that hyper refused. One that idles after a request meets the same time-out, and is no offence.
+fn count_bad_head(limits: &Limits, error: &(dyn Error + 'static), begun: &AtomicBool) {
+    match error.downcast_ref::<hyper::Error>() {
+        Some(error) if error.is_parse_too_large() => limits.over(Limit::HeadBytes, ()),
+        Some(error) if error.is_timeout() && !begun.load(Ordering::Relaxed) => {
+            limits.over(Limit::HeadTime, ());
+        }
+        _ => {}
     }
 }
 

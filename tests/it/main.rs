@@ -20,6 +20,7 @@ mod interface;
 mod journal;
 mod launcher;
 mod lifecycle;
+mod limits;
 mod seam_model;
 mod sessions;
 mod tidy;

@@ -175,15 +175,6 @@ impl Limits {
     /// # Errors
     /// `too_many_connections` (503 in all, 429 of one address) or `rate_limited`.
     pub fn connection(&self, peer: IpAddr) -> Result<Connection, ApiError> {
-        if let Some(new) = &self.new_connections
-            && !new.take((), Instant::now())
-        {
-            let detail = "New connections come faster than the relay takes them.";
-            return Err(self.over(
-                Limit::NewConnections,
-                ApiError::new(ErrorCode::RateLimited, detail),
-            ));
-        }
         let of_address = match &self.of_address {
             Some(counts) if !self.trusted.contains(peer) => match counts.hold(counted(peer)) {
                 Some(held) => Some(held),
@@ -203,6 +194,16 @@ impl Limits {
         if before >= self.most_connections {
             let detail = "The relay has as many connections as it may. Try another relay, or again.";
             return Err(self.over(Limit::Connections, ApiError::new(ErrorCode::TooManyInAll, detail)));
+        }
+        // Last, so that who is over another bound takes nothing from the others.
+        if let Some(new) = &self.new_connections
+            && !new.take((), Instant::now())
+        {
+            let detail = "New connections come faster than the relay takes them.";
+            return Err(self.over(
+                Limit::NewConnections,
+                ApiError::new(ErrorCode::RateLimited, detail),
+            ));
         }
         Ok(connection)
     }

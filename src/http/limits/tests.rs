@@ -85,6 +85,23 @@ async fn new_connections_come_back_with_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_is_over_its_own_bound_takes_no_turn_of_the_others() {
+    let (limits, metrics) = limits(|settings| {
+        settings.new_connections_per_second = Some(2);
+        settings.connections_per_address = Some(1);
+    });
+    let held = limits.connection(address("192.0.2.1")).unwrap();
+    for _ in 0..10 {
+        assert!(limits.connection(address("192.0.2.1")).is_err());
+    }
+    assert!(limits.connection(address("192.0.2.2")).is_ok());
+    assert!(limits.connection(address("192.0.2.2")).is_err());
+    assert_eq!(hits(&metrics, Limit::NewConnections), 1);
+    assert_eq!(limits.connections.load(Ordering::Relaxed), 1);
+    drop(held);
+}
+
+#[tokio::test(start_paused = true)]
 async fn requests_are_counted_by_key() {
     let (limits, metrics) = limits(|settings| settings.requests_per_second = Some(3));
     let keys = [

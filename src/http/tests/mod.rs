@@ -1,8 +1,10 @@
 //! The routes over real feeds whose table a test keeps in memory. (`event_stream` and `sockets` need not even that.)
 
+mod browsers;
 mod code;
 mod event_stream;
 mod firehose;
+mod limits;
 mod lines;
 mod polls;
 mod publish;
@@ -61,6 +63,10 @@ impl App {
     }
 
     fn wrapped(settings: HttpSettings, wrap: impl FnOnce(Router) -> Router) -> Self {
+        Self::built(settings, limits(), wrap)
+    }
+
+    fn built(settings: HttpSettings, limits: SourceLimits, wrap: impl FnOnce(Router) -> Router) -> Self {
         let drain = Drain::new(Duration::from_millis(50));
         let draining = drain.clone();
         let listening = watch::Sender::new(ListenStatus::Up {
@@ -70,9 +76,9 @@ impl App {
             draining.is_started()
         }));
         let table = Arc::new(MemoryTable::default());
-        let source = source("messages", RoomType::Text, table.clone());
+        let source = source("messages", RoomType::Text, table.clone(), limits);
         relay.insert(source.clone());
-        relay.insert(self::source("numbers", RoomType::Int, Arc::default()));
+        relay.insert(self::source("numbers", RoomType::Int, Arc::default(), limits));
         let router = router(
             relay.clone(),
             Arc::new(Gate::open()),
@@ -174,7 +180,7 @@ impl App {
     }
 }
 
-fn source(name: &str, room_type: RoomType, table: Arc<MemoryTable>) -> Arc<LiveSource> {
+fn source(name: &str, room_type: RoomType, table: Arc<MemoryTable>, limits: SourceLimits) -> Arc<LiveSource> {
     let definition = Source {
         name: name.into(),
         relation: format!("\"public\".\"{name}\""),
@@ -197,7 +203,7 @@ fn source(name: &str, room_type: RoomType, table: Arc<MemoryTable>) -> Arc<LiveS
         ordinal: 1,
     };
     let database = Database::unconnected("postgres://nobody@127.0.0.1:1/none").expect("a URL");
-    let live = LiveSource::new(database, definition, limits());
+    let live = LiveSource::new(database, definition, limits);
     live.use_table(table);
     live.hub().restart(7, OpenSet::above(0));
     live.control().set_state(tail::State::Following);
