@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::ServeConfig;
 use crate::http::serve::Server;
+use crate::http::tls::{Certificate, TlsError};
 use crate::http::{self, HttpSettings};
 use crate::hub::{HubLimits, RingLimits};
 use crate::pg::bell::Bell;
@@ -29,6 +30,9 @@ use tasks::Tasks;
 
 /// How long a request's head may take.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How often the files of the certificate are looked at.
+const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How long the start waits for the first reads.
 const FIRST_READS_WITHIN: Duration = Duration::from_secs(5);
@@ -56,6 +60,8 @@ pub enum AppError {
         address: SocketAddr,
         source: std::io::Error,
     },
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     #[error("--allow-origin (ROWCAST_ALLOW_ORIGIN) {0:?} can't stand in a header")]
     Origin(String),
     #[error("signals can't be listened for: {0}")]
@@ -68,6 +74,8 @@ pub enum AppError {
 pub struct App {
     server: Server,
     address: SocketAddr,
+    /// `None`: without TLS.
+    certificate: Option<Arc<Certificate>>,
     relay: Arc<Relay>,
     drain: Drain,
     tasks: Tasks,
@@ -94,6 +102,10 @@ impl App {
             // Should nobody answer there, tails poll, and it is tried again and again.
             Some(url) => Database::unconnected(url).map_err(AppError::ListenDatabase)?,
         };
+        let certificate = match &config.tls {
+            None => None,
+            Some(files) => Some(Arc::new(Certificate::load(files.clone()).await?)),
+        };
         let drain = Drain::new(config.grace_period);
         let tasks = Tasks::default();
         let (bell, listening) = Bell::new(listen, database.clone(), tasks.stop.clone());
@@ -107,7 +119,10 @@ impl App {
             ))
         };
         let router = http::router(relay.clone(), http_settings(config)?, drain.clone(), wrap);
-        let (server, address) = listen_on(&config.listen, &router, &drain)?;
+        let (mut server, address) = listen_on(&config.listen, &router, &drain)?;
+        if let Some(certificate) = &certificate {
+            server = server.with_tls(certificate.clone());
+        }
         let mut supervisor = Supervisor::new(
             database,
             bell,
@@ -120,6 +135,7 @@ impl App {
         Ok(Self {
             server,
             address,
+            certificate,
             relay,
             drain,
             tasks,
@@ -160,6 +176,7 @@ impl App {
         let Self {
             server,
             address,
+            certificate,
             relay,
             drain,
             tasks,
@@ -167,13 +184,24 @@ impl App {
             prune_interval,
         } = self;
         first_reads(&relay).await;
-        tracing::info!(sources = relay.sources().len(), "listening on http://{address}");
+        let scheme = if certificate.is_some() { "https" } else { "http" };
+        tracing::info!(
+            sources = relay.sources().len(),
+            "listening on {scheme}://{address}"
+        );
         let stop = tasks.stop.clone();
         tasks.spawn("supervisor", async move { supervisor.run(stop).await });
         tasks.spawn(
             "pruner",
             pruner::run(relay.clone(), prune_interval, tasks.stop.clone()),
         );
+        if let Some(certificate) = certificate {
+            let stop = tasks.stop.clone();
+            tasks.spawn("certificate", async move {
+                stop.run_until_cancelled(certificate.watch(CERTIFICATE_INTERVAL))
+                    .await;
+            });
+        }
         let connections = TaskTracker::new();
         let accepting = accept_all(&server, &connections);
         tokio::select! {

@@ -1,4 +1,4 @@
-//! Sockets: listening, accepting, and one connection's life, over HTTP/1.1 and HTTP/2 without TLS (h2c).
+//! Sockets: listening, accepting, and one connection's life, over HTTP/1.1 and HTTP/2, with TLS or without (h2c).
 //!
 //! An own loop instead of `axum::serve`, for the socket options, the limits on a request's head and the drain. Nothing
 //! is spawned here: [`Server::accept`] yields each connection as a future for the caller to track.
@@ -16,9 +16,13 @@ use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
 use crate::shutdown::Drain;
+
+use super::tls::Certificate;
+use super::wire::Wire;
 
 /// Connections that may wait to be accepted. Beyond it a SYN is retried after a second.
 const BACKLOG: i32 = 4096;
@@ -41,6 +45,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct Server {
     listener: TcpListener,
     router: Router,
+    /// `None`: without TLS.
+    certificate: Option<Arc<Certificate>>,
     head_timeout: Duration,
     drain: Drain,
 }
@@ -64,9 +70,18 @@ impl Server {
         Ok(Self {
             listener: TcpListener::from_std(socket.into())?,
             router,
+            certificate: None,
             head_timeout,
             drain,
         })
+    }
+
+    /// The same over TLS, which clients must speak then. A handshake has the time of a head.
+    pub fn with_tls(self, certificate: Arc<Certificate>) -> Self {
+        Self {
+            certificate: Some(certificate),
+            ..self
+        }
     }
 
     /// The address that is bound.
@@ -88,8 +103,10 @@ impl Server {
             };
             match accepted {
                 Ok((stream, _)) => {
+                    let tls = self.certificate.as_ref().map(|certificate| certificate.acceptor());
                     return Some(connection(
                         stream,
+                        tls,
                         self.router.clone(),
                         self.head_timeout,
                         self.drain.clone(),
@@ -115,10 +132,19 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 /// Serves one connection until either side closes it, or until the grace period of the drain is over.
-async fn connection(stream: TcpStream, router: Router, head_timeout: Duration, drain: Drain) {
+async fn connection(
+    stream: TcpStream,
+    tls: Option<TlsAcceptor>,
+    router: Router,
+    head_timeout: Duration,
+    drain: Drain,
+) {
     if let Err(error) = set_options(&stream) {
         tracing::debug!(%error, "socket options");
     }
+    let Some(wire) = opened(stream, tls, head_timeout, &drain).await else {
+        return;
+    };
     let begun = Arc::new(AtomicBool::new(false));
     let service = {
         let begun = begun.clone();
@@ -130,7 +156,7 @@ async fn connection(stream: TcpStream, router: Router, head_timeout: Duration, d
     let builder = builder(head_timeout);
     // Boxed, so that the future that is moved about and stored is small.
     let mut served =
-        Box::pin(builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)));
+        Box::pin(builder.serve_connection(TokioIo::new(wire), TowerToHyperService::new(service)));
     let mut draining = pin!(drain.listener());
     // hyper's own limit begins only when it knows the protocol: a client that says nothing is bounded here.
     let first_head = tokio::time::sleep(head_timeout);
@@ -155,6 +181,23 @@ async fn connection(stream: TcpStream, router: Router, head_timeout: Duration, d
             error = error.as_ref() as &dyn std::error::Error,
             "connection ended"
         );
+    }
+}
+
+/// The connection when it is ready for HTTP; `None` if the client gave no TLS, or not in time, or the drain has begun.
+async fn opened(stream: TcpStream, tls: Option<TlsAcceptor>, within: Duration, drain: &Drain) -> Option<Wire> {
+    let opened = tokio::select! {
+        biased;
+        opened = tokio::time::timeout(within, Wire::open(stream, tls)) => opened,
+        () = drain.started() => return None,
+    };
+    match opened {
+        Ok(Ok(wire)) => Some(wire),
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "no TLS");
+            None
+        }
+        Err(_) => None,
     }
 }
 
