@@ -103,7 +103,10 @@ impl Server {
             };
             match accepted {
                 Ok((stream, _)) => {
-                    let tls = self.certificate.as_ref().map(|certificate| certificate.acceptor());
+                    let tls = self
+                        .certificate
+                        .as_ref()
+                        .map(|certificate| certificate.acceptor());
                     return Some(connection(
                         stream,
                         tls,
@@ -185,7 +188,12 @@ async fn connection(
 }
 
 /// The connection when it is ready for HTTP; `None` if the client gave no TLS, or not in time, or the drain has begun.
-async fn opened(stream: TcpStream, tls: Option<TlsAcceptor>, within: Duration, drain: &Drain) -> Option<Wire> {
+async fn opened(
+    stream: TcpStream,
+    tls: Option<TlsAcceptor>,
+    within: Duration,
+    drain: &Drain,
+) -> Option<Wire> {
     let opened = tokio::select! {
         biased;
         opened = tokio::time::timeout(within, Wire::open(stream, tls)) => opened,

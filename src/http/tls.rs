@@ -78,13 +78,18 @@ impl Certificate {
         TlsAcceptor::from(self.state().config.clone())
     }
 
-    /// Looks at the files every `interval`, until it is dropped. Open connections keep the certificate they began with.
+    /// Looks at the files every `interval`, until it is dropped.
     pub async fn watch(&self, interval: Duration) {
         loop {
             tokio::time::sleep(interval).await;
-            let read = Contents::read(&self.files).await;
-            self.take(read);
+            self.look().await;
         }
+    }
+
+    /// Looks at the files once. Open connections keep the certificate they began with.
+    pub async fn look(&self) {
+        let read = Contents::read(&self.files).await;
+        self.take(read);
     }
 
     /// Takes a new pair if it is good; else the old one stays, and the log says why, once.
@@ -122,10 +127,12 @@ impl Certificate {
 
 impl Contents {
     async fn read(files: &TlsFiles) -> Result<Self, TlsError> {
-        let certificate = read(&files.certificate).await.map_err(|reason| TlsError::Certificate {
-            file: files.certificate.clone(),
-            reason,
-        })?;
+        let certificate = read(&files.certificate)
+            .await
+            .map_err(|reason| TlsError::Certificate {
+                file: files.certificate.clone(),
+                reason,
+            })?;
         let key = read(&files.key).await.map_err(|reason| TlsError::Key {
             file: files.key.clone(),
             reason,

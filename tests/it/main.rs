@@ -22,4 +22,5 @@ mod lifecycle;
 mod seam_model;
 mod sessions;
 mod tidy;
+mod tls;
 mod torture;
