@@ -189,19 +189,8 @@ impl App {
             sources = relay.sources().len(),
             "listening on {scheme}://{address}"
         );
-        let stop = tasks.stop.clone();
-        tasks.spawn("supervisor", async move { supervisor.run(stop).await });
-        tasks.spawn(
-            "pruner",
-            pruner::run(relay.clone(), prune_interval, tasks.stop.clone()),
-        );
-        if let Some(certificate) = certificate {
-            let stop = tasks.stop.clone();
-            tasks.spawn("certificate", async move {
-                stop.run_until_cancelled(certificate.watch(CERTIFICATE_INTERVAL))
-                    .await;
-            });
-        }
+        let pruning = pruner::run(relay, prune_interval, tasks.stop.clone());
+        start(&tasks, supervisor, pruning, certificate);
         let connections = TaskTracker::new();
         let accepting = accept_all(&server, &connections);
         tokio::select! {
@@ -235,6 +224,25 @@ impl App {
         } else {
             Ok(())
         }
+    }
+}
+
+/// The tasks that nobody has started before there was something to serve.
+fn start(
+    tasks: &Tasks,
+    supervisor: Supervisor,
+    pruning: impl Future<Output = ()> + Send + 'static,
+    certificate: Option<Arc<Certificate>>,
+) {
+    let stop = tasks.stop.clone();
+    tasks.spawn("supervisor", async move { supervisor.run(stop).await });
+    tasks.spawn("pruner", pruning);
+    if let Some(certificate) = certificate {
+        let stop = tasks.stop.clone();
+        tasks.spawn("certificate", async move {
+            let watch = certificate.watch(CERTIFICATE_INTERVAL);
+            let _ = stop.run_until_cancelled(watch).await;
+        });
     }
 }
 

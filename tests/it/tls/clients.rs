@@ -110,7 +110,7 @@ async fn every_transport_works_over_tls_by_both_versions_of_http() {
         assert_eq!(published.status, 201, "{}", published.body);
         for subscriber in &mut subscribers {
             assert_eq!(
-                subscriber.next().await["data"]["body"],
+                subscriber.next().await["row"]["body"],
                 json!("hello"),
                 "{protocols:?}"
             );

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use rowcast::pg::bell::Bell;
 use rowcast::pg::{PgError, TlsSettingError, open_unpinned};
 use serde_json::json;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
 
 use super::server::{NAME, TlsServer, open};
 use crate::support::relay::run;
@@ -251,14 +253,28 @@ async fn a_row_arrives_by_the_bell_over_verified_tls_alone() {
     crate::support::run(&session, MESSAGES).await;
     crate::support::attach(&session, "'messages', room => 'room'").await;
     let relay = Relay::serve(&url, &[]).await;
-    relay.logs("LISTEN is proven").await;
+    // Beside the relay's own ear, one that counts.
+    let database = open(&url).await.expect("it connects").0;
+    let stop = CancellationToken::new();
+    let (bell, listening) = Bell::new(database.clone(), database, stop.clone());
+    let listening = tokio::spawn(listening);
+    let mut heard = bell.subscribe("messages");
+    within(heard.wait_for(|state| state.listening))
+        .await
+        .expect("the bell's state");
+    relay.logs("\"to\":\"armed\"").await;
     let mut subscriber = Subscriber::new(&relay.client, Transport::EventStream, "/v1/rooms/a/events").await;
     crate::support::run(
         &session,
         "insert into messages (room, body) values ('a', 'over TLS')",
     )
     .await;
-    assert_eq!(subscriber.next().await["data"]["body"], json!("over TLS"));
+    assert_eq!(subscriber.next().await["row"]["body"], json!("over TLS"));
+    within(heard.wait_for(|state| state.rings > 0))
+        .await
+        .expect("the bell's state");
+    stop.cancel();
+    within(listening).await.expect("the bell ends");
     let sql = "select application_name, ssl from pg_stat_activity join pg_stat_ssl using (pid) where datname = 'bell'";
     let rows = session.query(sql, &[]).await.unwrap();
     let names: Vec<&str> = rows.iter().map(|row| row.get(0)).collect();
