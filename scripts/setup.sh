@@ -97,7 +97,7 @@ client_packages() {
         return 0
     fi
     say "npm ci (in clients/js)"
-    npm ci --prefix clients/js --ignore-scripts --no-audit --no-fund --loglevel=error >&2
+    npm ci --prefix clients/js --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
 }
 
 # The name of npm's package for this machine; nothing where there is none.

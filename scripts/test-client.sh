@@ -5,6 +5,8 @@ set -eu
 cd "$(dirname "$0")/.."
 
 cargo build --locked
+ROWCAST_BIN=${ROWCAST_BIN:-${CARGO_TARGET_DIR:-$PWD/target}/debug/rowcast}
+export ROWCAST_BIN
 cd clients/js
 if [ $# -eq 0 ]; then
     npm test

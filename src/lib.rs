@@ -32,6 +32,7 @@
 //! ARCHITECTURE.md says how each part works and why it is so.
 
 pub mod app;
+pub mod auth;
 pub mod cli;
 pub mod config;
 pub mod cursor;

@@ -13,13 +13,16 @@ use axum::http::HeaderValue;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::auth::{Gate, KeyError};
 use crate::config::ServeConfig;
+use crate::http::limits::descriptors;
 use crate::http::serve::Server;
 use crate::http::tls::{Certificate, TlsError};
-use crate::http::{self, HttpSettings};
+use crate::http::{self, HttpSettings, Limits, Metrics};
 use crate::hub::{HubLimits, RingLimits};
 use crate::pg::bell::Bell;
 use crate::pg::store::ReadLimits;
+use crate::pg::tickets::Tickets;
 use crate::pg::{Database, PgError, PoolOptions};
 use crate::relay::{Relay, SourceLimits};
 use crate::shutdown::{Drain, Signals};
@@ -27,9 +30,6 @@ use crate::tail::pace::PaceOptions;
 
 use supervisor::Supervisor;
 use tasks::Tasks;
-
-/// How long a request's head may take.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How often the files of the certificate are looked at.
 const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(5);
@@ -62,6 +62,8 @@ pub enum AppError {
     },
     #[error(transparent)]
     Tls(#[from] TlsError),
+    #[error(transparent)]
+    Keys(#[from] KeyError),
     #[error("--allow-origin (ROWCAST_ALLOW_ORIGIN) {0:?} can't stand in a header")]
     Origin(String),
     #[error("signals can't be listened for: {0}")]
@@ -80,6 +82,7 @@ pub struct App {
     drain: Drain,
     tasks: Tasks,
     supervisor: Supervisor,
+    tickets: Tickets,
     prune_interval: Duration,
 }
 
@@ -118,11 +121,19 @@ impl App {
                 move || drain.is_started(),
             ))
         };
-        let router = http::router(relay.clone(), http_settings(config)?, drain.clone(), wrap);
-        let (mut server, address) = listen_on(&config.listen, &router, &drain)?;
+        let settings = http_settings(config)?;
+        let limits = settings.limits.clone();
+        let gate = Arc::new(Gate::new(&config.auth, &database)?);
+        tasks.spawn("gate", {
+            let (gate, bell, stop) = (gate.clone(), bell.clone(), tasks.stop.clone());
+            async move { gate.watch(&bell, stop).await }
+        });
+        let router = http::router(relay.clone(), gate, settings, drain.clone(), wrap);
+        let (mut server, address) = listen_on(&config.listen, &router, &limits, &drain)?;
         if let Some(certificate) = &certificate {
             server = server.with_tls(certificate.clone());
         }
+        let tickets = Tickets::new(database.clone());
         let mut supervisor = Supervisor::new(
             database,
             bell,
@@ -140,6 +151,7 @@ impl App {
             drain,
             tasks,
             supervisor,
+            tickets,
             prune_interval: config.prune_interval,
         })
     }
@@ -181,6 +193,7 @@ impl App {
             drain,
             tasks,
             supervisor,
+            tickets,
             prune_interval,
         } = self;
         first_reads(&relay).await;
@@ -189,7 +202,7 @@ impl App {
             sources = relay.sources().len(),
             "listening on {scheme}://{address}"
         );
-        let pruning = pruner::run(relay, prune_interval, tasks.stop.clone());
+        let pruning = pruner::run(relay, tickets, prune_interval, tasks.stop.clone());
         start(&tasks, supervisor, pruning, certificate);
         let connections = TaskTracker::new();
         let accepting = accept_all(&server, &connections);
@@ -267,11 +280,12 @@ async fn accept_all(server: &Server, connections: &TaskTracker) {
 fn listen_on(
     addresses: &[SocketAddr],
     router: &Router,
+    limits: &Arc<Limits>,
     drain: &Drain,
 ) -> Result<(Server, SocketAddr), AppError> {
     let mut failure = None;
     for &address in addresses {
-        let bound = Server::bind(address, router.clone(), HEAD_TIMEOUT, drain.clone())
+        let bound = Server::bind(address, router.clone(), limits.clone(), drain.clone())
             .and_then(|server| server.local_address().map(|local| (server, local)));
         match bound {
             Ok(bound) => return Ok(bound),
@@ -284,6 +298,8 @@ fn listen_on(
 fn http_settings(config: &ServeConfig) -> Result<HttpSettings, AppError> {
     let origin =
         |origin: &String| HeaderValue::from_str(origin).map_err(|_| AppError::Origin(origin.clone()));
+    let metrics = Metrics::new();
+    let limits = limits(config, &metrics);
     Ok(HttpSettings {
         allow_origins: config
             .allow_origins
@@ -295,8 +311,28 @@ fn http_settings(config: &ServeConfig) -> Result<HttpSettings, AppError> {
         allow_firehose: config.allow_firehose,
         heartbeat: config.heartbeat,
         retry: config.retry,
-        ..HttpSettings::default()
+        limits: Arc::new(limits),
+        metrics,
     })
+}
+
+/// The bounds on clients. How many connections there may be follows from the limit of descriptors, which is raised as far
+/// as the system lets us.
+fn limits(config: &ServeConfig, metrics: &Metrics) -> Limits {
+    let descriptors = descriptors::raise();
+    let left = descriptors::connections(descriptors, config.pool_size);
+    let limits = Limits::new(config.limits.clone(), left, metrics);
+    let connections = limits.most_connections();
+    tracing::info!(connections, descriptors, "connections at a time");
+    if connections > left {
+        tracing::warn!(
+            connections,
+            left,
+            "--max-connections (ROWCAST_MAX_CONNECTIONS) is more than the limit of descriptors leaves: raise that (ulimit -n, \
+             LimitNOFILE)"
+        );
+    }
+    limits
 }
 
 fn source_limits(config: &ServeConfig) -> SourceLimits {
@@ -314,6 +350,7 @@ fn source_limits(config: &ServeConfig) -> SourceLimits {
             page_bytes: PAGE_BYTES,
         },
         replays_at_once: config.replays_at_once,
+        waiting_replays: config.limits.waiting_replays,
     }
 }
 

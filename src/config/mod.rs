@@ -229,6 +229,7 @@ mod tests {
         assert_eq!(config.max_event_bytes, 1 << 20);
         assert_eq!(config.base_path, "");
         assert!(!config.allow_publish && !config.allow_firehose);
+        assert_eq!(config.limits, Limits::default());
     }
 
     #[test]

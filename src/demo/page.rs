@@ -2,7 +2,10 @@
 //! serves them.
 
 use axum::Router;
-use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use axum::http::HeaderName;
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+};
 use axum::routing::{MethodRouter, get};
 
 /// The page may run and show what comes from the relay, and talk to it, nothing else.
@@ -40,6 +43,16 @@ fn file(content_type: &'static str, text: &'static str) -> MethodRouter {
         (CONTENT_TYPE, content_type),
         (CONTENT_SECURITY_POLICY, POLICY),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (REFERRER_POLICY, "no-referrer"),
+        // No page of another origin gets hold of its window, or loads it as a part of itself.
+        (
+            HeaderName::from_static("cross-origin-opener-policy"),
+            "same-origin",
+        ),
+        (
+            HeaderName::from_static("cross-origin-resource-policy"),
+            "same-origin",
+        ),
         (CACHE_CONTROL, "no-cache"),
     ];
     get(move || async move { (headers, text) })

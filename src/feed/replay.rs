@@ -4,6 +4,7 @@
 //! equal cursors and anchors can share one.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
 
 use bytes::{Bytes, BytesMut};
@@ -183,17 +184,22 @@ pub struct Replays {
     table: RwLock<Arc<dyn Table>>,
     /// How many read at a time.
     permits: Semaphore,
+    /// How many wait for one of these, and may.
+    waiting: AtomicUsize,
+    max_waiting: usize,
     pages: Arc<Asked<Request, Page>>,
     newest: Arc<Asked<Newest, Option<i64>>>,
     listings: Arc<Asked<List, Listing>>,
 }
 
 impl Replays {
-    /// At most `at_once` reads at a time.
-    pub fn new(table: Arc<dyn Table>, at_once: usize) -> Arc<Self> {
+    /// At most `at_once` reads at a time; once `max_waiting` wait for their turn, [`Replays::has_room`] says no.
+    pub fn new(table: Arc<dyn Table>, at_once: usize, max_waiting: usize) -> Arc<Self> {
         Arc::new(Self {
             table: RwLock::new(table),
             permits: Semaphore::new(at_once),
+            waiting: AtomicUsize::new(0),
+            max_waiting,
             pages: Asked::new(),
             newest: Asked::new(),
             listings: Asked::new(),
@@ -312,7 +318,17 @@ impl Replays {
         self.table().ceiling().await.map_err(|error| failed(&error))
     }
 
+    /// Whether one more may queue. Who asks what others wait for already does not queue, but is not told apart here.
+    pub fn has_room(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) < self.max_waiting
+    }
+
     async fn permit(&self) -> tokio::sync::SemaphorePermit<'_> {
+        if let Ok(permit) = self.permits.try_acquire() {
+            return permit;
+        }
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let _left = Waiting(&self.waiting);
         self.permits
             .acquire()
             .await
@@ -335,6 +351,15 @@ impl Replays {
             segment: encode(request, &page.rows).map(Arc::new),
             rest: last.map(|last| request.open_after(last.id, &request.kept())),
         })
+    }
+}
+
+/// One that waits for its turn; it may also give up.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

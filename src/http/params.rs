@@ -11,8 +11,6 @@ use crate::cursor::Resume;
 
 /// Bytes of a room's name at most.
 const MAX_ROOM_BYTES: usize = 1024;
-/// Rooms of one subscription at most.
-pub(super) const MAX_ROOMS: usize = 100;
 /// The value of `room` that means all rooms of the source.
 pub(super) const ALL_ROOMS: &str = "*";
 /// The default of `limit`, in events.
@@ -115,9 +113,9 @@ fn invalid_cursor() -> ApiError {
 }
 
 /// The known names and their values, percent-decoded, in the order given.
-struct Query(Vec<(&'static str, String)>);
+pub(super) struct Query(Vec<(&'static str, String)>);
 
-const KNOWN: [&str; 9] = [
+const KNOWN: [&str; 11] = [
     "room",
     "after",
     "last_event_id",
@@ -127,12 +125,14 @@ const KNOWN: [&str; 9] = [
     "before",
     "limit",
     "wait",
+    "ticket",
+    "access_token",
 ];
 
 impl Query {
     /// Splits an `application/x-www-form-urlencoded` query (WHATWG URL, 5.1), but refuses a known parameter's value
     /// that is not UTF-8 instead of replacing what is wrong in it: that would be another room.
-    fn parse(query: &str) -> Result<Self, ApiError> {
+    pub(super) fn parse(query: &str) -> Result<Self, ApiError> {
         let mut pairs = Vec::new();
         for pair in query.split('&') {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -155,7 +155,7 @@ impl Query {
             .map(|(_, value)| value.as_str())
     }
 
-    fn one(&self, name: &str) -> Result<Option<&str>, ApiError> {
+    pub(super) fn one(&self, name: &str) -> Result<Option<&str>, ApiError> {
         let mut values = self.all(name);
         let first = values.next();
         match values.next() {

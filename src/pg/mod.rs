@@ -6,6 +6,7 @@
 
 pub mod answer;
 pub mod attach;
+pub mod authorize;
 pub mod backoff;
 pub mod bell;
 mod dial;
@@ -13,13 +14,16 @@ mod error;
 pub mod flag;
 pub mod migrate;
 pub mod publish;
+pub mod reauthorize;
 pub mod script;
+mod secret;
 pub mod server;
 mod session;
 pub mod source;
 mod statements;
 pub mod store;
 mod template;
+pub mod tickets;
 mod tls;
 mod tls_files;
 mod url;
@@ -50,6 +54,9 @@ const RECYCLE_WITHIN: Duration = Duration::from_secs(2);
 
 /// Connections that insert what was published. Few: publishing is a convenience, each insert takes a millisecond.
 const HOST_POOL_SIZE: usize = 4;
+
+/// Connections that ask who may read. Apart from the others, since the operator's statement may be slow.
+const AUTHORIZE_POOL_SIZE: usize = 4;
 
 /// Bounds of the pool.
 #[derive(Clone, Copy, Debug)]
@@ -84,6 +91,7 @@ struct Inner {
     target: Target,
     pool: Pool,
     host_pool: Pool,
+    authorize_pool: Pool,
     wait: Duration,
 }
 
@@ -146,11 +154,13 @@ impl Database {
             options.size,
             options.wait,
         );
-        let host_pool = pool_of_host(&plain, tls.clone(), options.wait);
-        let (pool, host_pool) = match (pool, host_pool) {
-            (Ok(pool), Ok(host_pool)) => (pool, host_pool),
-            (Err(error), _) | (_, Err(error)) => return Err(target.unanswered(error.to_string())),
-        };
+        let unbuilt = |error: deadpool_postgres::BuildError| target.unanswered(error.to_string());
+        let of_host = |purpose, size| self::pool(named(&plain, purpose), tls.clone(), size, options.wait);
+        let (pool, host_pool, authorize_pool) = (
+            pool.map_err(unbuilt)?,
+            of_host("publish", HOST_POOL_SIZE).map_err(unbuilt)?,
+            of_host("authorize", AUTHORIZE_POOL_SIZE).map_err(unbuilt)?,
+        );
         Ok(Self {
             inner: Arc::new(Inner {
                 plain,
@@ -159,6 +169,7 @@ impl Database {
                 target,
                 pool,
                 host_pool,
+                authorize_pool,
                 wait: options.wait,
             }),
         })
@@ -213,9 +224,18 @@ impl Database {
     ///
     /// As [`Database::pooled`].
     pub async fn host_session(&self) -> Result<Session, PgError> {
+        self.unpinned(&self.inner.host_pool).await
+    }
+
+    /// Borrows a session for the operator's statement of who may read, from a pool of four of its own. Its settings are
+    /// those of the role, too.
+    pub(super) async fn authorize_session(&self) -> Result<Session, PgError> {
+        self.unpinned(&self.inner.authorize_pool).await
+    }
+
+    async fn unpinned(&self, pool: &Pool) -> Result<Session, PgError> {
         let inner = &*self.inner;
-        let object = inner
-            .host_pool
+        let object = pool
             .get()
             .await
             .map_err(|error| inner.target.pool_error(error, inner.wait))?;
@@ -230,10 +250,6 @@ impl Database {
         let connected = inner.tls.connect(&config).await;
         connected.map_err(|error| inner.target.connect_error(error))
     }
-}
-
-fn pool_of_host(plain: &Config, tls: Tls, wait: Duration) -> Result<Pool, deadpool_postgres::BuildError> {
-    pool(named(plain, "publish"), tls, HOST_POOL_SIZE, wait)
 }
 
 /// Opens no connection until one is asked for. Dead connections are replaced when they are next asked for, so that a pool

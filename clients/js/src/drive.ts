@@ -28,7 +28,7 @@ export interface Ladder {
   readonly current: [name: TransportName, transport: Transport];
   /** The network is another one: back to the best. */
   restart?(): void;
-  /** The attempt is ready (0), or it was, for so many ms. */
+  /** The attempt worked until it ended: for so many ms something was heard. Where it failed then, `failed` follows. */
   worked?(age: number): void;
   /** The attempt failed. Gives whether another transport is to be tried at once. */
   failed?(hasStalled: boolean): boolean;
@@ -110,7 +110,8 @@ export async function drive<Row>(
     controller = new AbortController();
     const { signal: ended } = controller;
     let readyAt = 0;
-    let isHeard = false;
+    /** How long after that something was heard, in ms. */
+    let heardAfter = 0;
     let code: string | undefined;
     let error: unknown;
     say("connecting");
@@ -123,16 +124,17 @@ export async function drive<Row>(
         async within(milliseconds, work) {
           const timer = setTimeout(() => controller.abort(STALLED), milliseconds);
           const value = await work.finally(() => clearTimeout(timer));
-          isHeard = readyAt > 0;
+          heardAfter = readyAt && Date.now() - readyAt;
           return value;
         },
         nap,
         ready(cursor) {
+          // Closed, or stopped, while the last events were handed over: they may not all have been.
+          if (ended.aborted) return;
           subscriber.ready(cursor);
           if (readyAt) return;
           readyAt = Date.now();
           isFresh = false;
-          ladder.worked?.(0);
           say("ready");
         },
         setRetry: (milliseconds) => {
@@ -143,14 +145,13 @@ export async function drive<Row>(
       error = ended.reason ?? thrown;
     }
     controller.abort();
-    const age = readyAt && Date.now() - readyAt;
-    // A stream that is cut as soon as it is ready does not work.
-    if (code || age > OPEN_TIMEOUT) {
+    // What is cut as soon as it is ready, or brings nothing after that, does not work: every transport has a first answer.
+    if (code || heardAfter > OPEN_TIMEOUT) {
       failures = 0;
-      ladder.worked?.(age);
+      ladder.worked?.(heardAfter);
     }
     if (signal.aborted) return;
-    if (error) await recover(error, error === STALLED && !isHeard);
+    if (error) await recover(error, error === STALLED && !heardAfter);
     if (code === "token_expired") bearer = undefined;
     if (code) await pause();
   };

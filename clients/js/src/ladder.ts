@@ -28,47 +28,59 @@ export function createLadder(rungs: Rung[], climbAfter = 30_000): Ladder {
   let level = 0;
   /** Where a climb came from, until the better transport has proved itself. */
   let origin: number | undefined;
+  /** Whose attempt is the latest. */
+  let tried: number;
   let climbs = 0;
   let climbPause = climbAfter;
-  let strikes = 0;
+  let climbAt: number;
+  let strikes: number;
+
+  const move = (to: number) => {
+    level = to;
+    strikes = 0;
+    // Of the stay there, not of one attempt: those that end too early would put it off for ever.
+    climbAt = Date.now() + climbPause;
+  };
+  move(0);
 
   return {
     get current() {
       const [name, transport] = rungs[level] as Rung;
-      const climbAt = Date.now() + climbPause;
       return [
         name,
         async (attempt) => {
+          tried = level;
           const code = await transport(attempt, () => level > 0 && Date.now() >= climbAt);
           if (code) return code;
           origin = level;
           // To the next one up and to the best one by turns, since either may be broken for longer.
-          level = climbs++ % 2 ? 0 : level - 1;
+          move(climbs++ % 2 ? 0 : level - 1);
           return undefined;
         },
       ] satisfies Ladder["current"];
     },
     restart() {
-      level = strikes = 0;
       origin = undefined;
+      move(0);
     },
     worked(age) {
-      if (age) strikes = 0;
-      else origin = undefined;
+      // It was left to climb, and proves nothing about the better one.
+      if (tried === origin) return;
+      strikes = 0;
+      origin = undefined;
       if (age > climbPause) climbPause = climbAfter;
     },
     failed(hasStalled) {
       if (origin !== undefined) {
-        level = origin;
-        origin = undefined;
         climbPause = Math.min(LONGEST_CLIMB_PAUSE, climbPause * 2);
+        move(origin);
+        origin = undefined;
         return true;
       }
       if (++strikes < STRIKES && !hasStalled) return false;
-      strikes = 0;
-      // From the lowest back to the best: nothing works just now.
-      level = (level + 1) % rungs.length;
-      return hasStalled && level > 0;
+      // From the lowest back to the best, after a pause: nothing works just now.
+      move((level + 1) % rungs.length);
+      return level > 0;
     },
   };
 }

@@ -32,6 +32,6 @@ export async function request<Row>(
     code: code ?? `http_${status}`,
     cursor: next,
     // Seconds. A date gives none: then the usual pause will do.
-    retryAfterMs: +(response.headers.get("retry-after") ?? 0) * 1000,
+    retryAfterMs: Number(response.headers.get("retry-after")) * 1000,
   });
 }

@@ -145,6 +145,8 @@ export async function share<Row>(subscriber: Subscriber<Row>, newLadder: () => L
 
   channel.onmessage = ({ data }) => hear(data);
   globalThis.document?.addEventListener("visibilitychange", () => (leads ? sayStatus() : considerTheft()), { signal });
+  // A page that goes would tell the others of a connection that failed.
+  globalThis.addEventListener?.("pagehide", stop, { signal });
   signal.addEventListener("abort", () => {
     stop();
     waiting?.abort();

@@ -75,6 +75,7 @@ export function createSubscriber<Row>(url: string | URL, options: Options<Row>):
       subscriber.cursor = cursor;
     },
     reset(code, next) {
+      if (signal.aborted) return;
       const cursor = last ? undefined : next;
       subscriber.cursor = cursor;
       call(face.onReset, { code, cursor } satisfies Reset);

@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use tower::ServiceExt;
 
 use super::*;
+use crate::auth::Gate;
 use crate::cursor::OpenSet;
 use crate::event::{Row, RowBody};
 use crate::hub::{HubLimits, RingLimits};
@@ -72,7 +73,13 @@ impl App {
         let source = source("messages", RoomType::Text, table.clone());
         relay.insert(source.clone());
         relay.insert(self::source("numbers", RoomType::Int, Arc::default()));
-        let router = router(relay.clone(), settings, drain.clone(), wrap);
+        let router = router(
+            relay.clone(),
+            Arc::new(Gate::open()),
+            settings,
+            drain.clone(),
+            wrap,
+        );
         Self {
             relay,
             source,
@@ -213,6 +220,7 @@ fn limits() -> SourceLimits {
             page_bytes: 1 << 22,
         },
         replays_at_once: 4,
+        waiting_replays: 100,
     }
 }
 

