@@ -17,6 +17,7 @@ use crate::auth::{Gate, KeyError};
 use crate::config::ServeConfig;
 use crate::http::limits::descriptors;
 use crate::http::serve::Server;
+use crate::http::tls::{Certificate, TlsError};
 use crate::http::{self, HttpSettings, Limits, Metrics};
 use crate::hub::{HubLimits, RingLimits};
 use crate::pg::bell::Bell;
@@ -29,6 +30,9 @@ use crate::tail::pace::PaceOptions;
 
 use supervisor::Supervisor;
 use tasks::Tasks;
+
+/// How often the files of the certificate are looked at.
+const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How long the start waits for the first reads.
 const FIRST_READS_WITHIN: Duration = Duration::from_secs(5);
@@ -57,6 +61,8 @@ pub enum AppError {
         source: std::io::Error,
     },
     #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error(transparent)]
     Keys(#[from] KeyError),
     #[error("--allow-origin (ROWCAST_ALLOW_ORIGIN) {0:?} can't stand in a header")]
     Origin(String),
@@ -70,6 +76,8 @@ pub enum AppError {
 pub struct App {
     server: Server,
     address: SocketAddr,
+    /// `None`: without TLS.
+    certificate: Option<Arc<Certificate>>,
     relay: Arc<Relay>,
     drain: Drain,
     tasks: Tasks,
@@ -97,6 +105,10 @@ impl App {
             // Should nobody answer there, tails poll, and it is tried again and again.
             Some(url) => Database::unconnected(url).map_err(AppError::ListenDatabase)?,
         };
+        let certificate = match &config.tls {
+            None => None,
+            Some(files) => Some(Arc::new(Certificate::load(files.clone()).await?)),
+        };
         let drain = Drain::new(config.grace_period);
         let tasks = Tasks::default();
         let (bell, listening) = Bell::new(listen, database.clone(), tasks.stop.clone());
@@ -117,7 +129,10 @@ impl App {
             async move { gate.watch(&bell, stop).await }
         });
         let router = http::router(relay.clone(), gate, settings, drain.clone(), wrap);
-        let (server, address) = listen_on(&config.listen, &router, &limits, &drain)?;
+        let (mut server, address) = listen_on(&config.listen, &router, &limits, &drain)?;
+        if let Some(certificate) = &certificate {
+            server = server.with_tls(certificate.clone());
+        }
         let tickets = Tickets::new(database.clone());
         let mut supervisor = Supervisor::new(
             database,
@@ -131,6 +146,7 @@ impl App {
         Ok(Self {
             server,
             address,
+            certificate,
             relay,
             drain,
             tasks,
@@ -172,6 +188,7 @@ impl App {
         let Self {
             server,
             address,
+            certificate,
             relay,
             drain,
             tasks,
@@ -180,13 +197,13 @@ impl App {
             prune_interval,
         } = self;
         first_reads(&relay).await;
-        tracing::info!(sources = relay.sources().len(), "listening on http://{address}");
-        let stop = tasks.stop.clone();
-        tasks.spawn("supervisor", async move { supervisor.run(stop).await });
-        tasks.spawn(
-            "pruner",
-            pruner::run(relay.clone(), tickets, prune_interval, tasks.stop.clone()),
+        let scheme = if certificate.is_some() { "https" } else { "http" };
+        tracing::info!(
+            sources = relay.sources().len(),
+            "listening on {scheme}://{address}"
         );
+        let pruning = pruner::run(relay, tickets, prune_interval, tasks.stop.clone());
+        start(&tasks, supervisor, pruning, certificate);
         let connections = TaskTracker::new();
         let accepting = accept_all(&server, &connections);
         tokio::select! {
@@ -220,6 +237,25 @@ impl App {
         } else {
             Ok(())
         }
+    }
+}
+
+/// The tasks that nobody has started before there was something to serve.
+fn start(
+    tasks: &Tasks,
+    supervisor: Supervisor,
+    pruning: impl Future<Output = ()> + Send + 'static,
+    certificate: Option<Arc<Certificate>>,
+) {
+    let stop = tasks.stop.clone();
+    tasks.spawn("supervisor", async move { supervisor.run(stop).await });
+    tasks.spawn("pruner", pruning);
+    if let Some(certificate) = certificate {
+        let stop = tasks.stop.clone();
+        tasks.spawn("certificate", async move {
+            let watch = certificate.watch(CERTIFICATE_INTERVAL);
+            let _ = stop.run_until_cancelled(watch).await;
+        });
     }
 }
 

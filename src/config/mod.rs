@@ -248,6 +248,18 @@ mod tests {
     }
 
     #[test]
+    fn tls_does_not_make_an_open_address_closed() {
+        let tls = ["--tls-cert", "cert.pem", "--tls-key", "key.pem"];
+        let open = [&tls[..], &["--listen", "0.0.0.0:0"]].concat();
+        assert!(matches!(config(&open), Err(ConfigError::AuthMissing(_))));
+        let said = [&open[..], &["--auth", "none"]].concat();
+        assert!(config(&said).is_ok_and(|config| config.tls.is_some()));
+        for half in [&tls[..2], &tls[2..]] {
+            assert_eq!(config(half), Err(ConfigError::HalfTls));
+        }
+    }
+
+    #[test]
     fn what_speaks_of_tokens_is_never_open() {
         for option in [
             ["--jwt-secret", "x"],

@@ -1,7 +1,7 @@
 //! HTTP: the routes and what stands before them. Only this module knows status codes.
 //!
 //! ```text
-//! serve (sockets, limits) ─► CORS ─► panics ─► gzip ─► drain gate ─► routes: events (SSE | NDJSON | long poll | poll)
+//! serve (sockets, TLS, limits) ─► CORS ─► panics ─► gzip ─► drain gate ─► routes: events (SSE | NDJSON | long poll | poll)
 //!                                                                            publish, health, metrics, problems
 //! ```
 //!
@@ -31,6 +31,8 @@ pub mod serve;
 mod sse;
 mod stream;
 mod tickets;
+pub mod tls;
+mod wire;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;

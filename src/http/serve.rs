@@ -1,4 +1,4 @@
-//! Sockets: listening, accepting, and one connection's life, over HTTP/1.1 and HTTP/2 without TLS (h2c).
+//! Sockets: listening, accepting, and one connection's life, over HTTP/1.1 and HTTP/2, with TLS or without (h2c).
 //!
 //! An own loop instead of `axum::serve`, for the socket options, the limits on a request's head and the drain. Nothing
 //! is spawned here: [`Server::accept`] yields each connection as a future for the caller to track.
@@ -22,12 +22,15 @@ use hyper_util::service::TowerToHyperService;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 use tower::service_fn;
 
 use super::client_address::Peer;
 use super::error::ApiError;
 use super::limits::{Connection, Limit, Limits};
+use super::tls::Certificate;
+use super::wire::Wire;
 use crate::config;
 use crate::shutdown::Drain;
 
@@ -52,6 +55,8 @@ pub struct Server {
     listener: TcpListener,
     router: Router,
     limits: Arc<Limits>,
+    /// `None`: without TLS.
+    certificate: Option<Arc<Certificate>>,
     /// For connections that are only told that they are refused.
     refusals: Arc<Semaphore>,
     drain: Drain,
@@ -72,9 +77,18 @@ impl Server {
             listener: TcpListener::from_std(socket.into())?,
             router,
             limits,
+            certificate: None,
             refusals: Arc::new(Semaphore::new(REFUSALS)),
             drain,
         })
+    }
+
+    /// The same over TLS, which clients must speak then. A handshake has the time of a head.
+    pub fn with_tls(self, certificate: Arc<Certificate>) -> Self {
+        Self {
+            certificate: Some(certificate),
+            ..self
+        }
     }
 
     /// The address that is bound.
@@ -100,15 +114,19 @@ impl Server {
                     let Some(admission) = self.admit(peer) else {
                         continue;
                     };
+                    let tls = self
+                        .certificate
+                        .as_ref()
+                        .map(|certificate| certificate.acceptor());
                     let (router, limits) = (self.router.clone(), self.limits.clone());
                     let drain = self.drain.clone();
                     return Some(async move {
                         match admission {
                             Admission::Admitted(held) => {
-                                connection(stream, peer, router, &limits, drain).await;
+                                connection(stream, tls, peer, router, &limits, drain).await;
                                 drop(held);
                             }
-                            Admission::Refused(error, _turn) => refuse(stream, error, &limits).await,
+                            Admission::Refused(error, _turn) => refuse(stream, tls, error, &limits).await,
                         }
                     });
                 }
@@ -142,8 +160,9 @@ impl Server {
     }
 }
 
-/// Answers the first request of a connection with a problem, if one comes in time, and closes it.
-async fn refuse(stream: TcpStream, error: ApiError, limits: &Limits) {
+/// Answers the first request of a connection with a problem, if one comes in time, and closes it. Over TLS it takes a
+/// handshake to say anything.
+async fn refuse(stream: TcpStream, tls: Option<TlsAcceptor>, error: ApiError, limits: &Limits) {
     let answer = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
         let mut response = error.clone().into_response();
         if request.version() <= Version::HTTP_11 {
@@ -153,7 +172,12 @@ async fn refuse(stream: TcpStream, error: ApiError, limits: &Limits) {
         std::future::ready(Ok::<_, Infallible>(response))
     });
     let builder = builder(limits.settings());
-    let served = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(answer));
+    let served = async {
+        if let Ok(wire) = Wire::open(stream, tls).await {
+            let served = builder.serve_connection(TokioIo::new(wire), TowerToHyperService::new(answer));
+            let _ = served.await;
+        }
+    };
     // Whether it heard us is its own affair.
     let _ = tokio::time::timeout(REFUSED_WITHIN, served).await;
 }
@@ -168,11 +192,21 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 /// Serves one connection until either side closes it, or until the grace period of the drain is over.
-async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, limits: &Limits, drain: Drain) {
+async fn connection(
+    stream: TcpStream,
+    tls: Option<TlsAcceptor>,
+    peer: SocketAddr,
+    router: Router,
+    limits: &Limits,
+    drain: Drain,
+) {
     let settings = limits.settings();
     if let Err(error) = set_options(&stream, settings) {
         tracing::debug!(%error, "socket options");
     }
+    let Some(wire) = opened(stream, tls, limits, &drain).await else {
+        return;
+    };
     let begun = Arc::new(AtomicBool::new(false));
     let service = {
         let begun = begun.clone();
@@ -185,7 +219,7 @@ async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, limits:
     let builder = builder(settings);
     // Boxed, so that the future that is moved about and stored is small.
     let mut served =
-        Box::pin(builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)));
+        Box::pin(builder.serve_connection(TokioIo::new(wire), TowerToHyperService::new(service)));
     let mut draining = pin!(drain.listener());
     // hyper's own limit begins only when it knows the protocol: a client that says nothing is bounded here.
     let first_head = tokio::time::sleep(settings.head_timeout);
@@ -222,6 +256,24 @@ fn count_bad_head(limits: &Limits, error: &(dyn Error + 'static), begun: &Atomic
             limits.over(Limit::HeadTime, ());
         }
         _ => {}
+    }
+}
+
+/// The connection when it is ready for HTTP; `None` if the client gave no TLS, or not in time, or the drain has begun.
+async fn opened(stream: TcpStream, tls: Option<TlsAcceptor>, limits: &Limits, drain: &Drain) -> Option<Wire> {
+    let within = limits.settings().head_timeout;
+    let opened = tokio::select! {
+        biased;
+        opened = tokio::time::timeout(within, Wire::open(stream, tls)) => opened,
+        () = drain.started() => return None,
+    };
+    match opened {
+        Ok(Ok(wire)) => Some(wire),
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "no TLS");
+            None
+        }
+        Err(_) => limits.over(Limit::HeadTime, None),
     }
 }
 

@@ -17,7 +17,7 @@ use std::time::Duration;
 use tokio::sync::{broadcast, watch};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{AsyncMessage, Client, NoTls};
+use tokio_postgres::{AsyncMessage, Client};
 use tokio_util::sync::CancellationToken;
 
 use super::backoff::Backoff;
@@ -302,11 +302,8 @@ impl Listener {
 
     /// One connection, from its opening to its loss.
     async fn connection(&self, backoff: &mut Backoff) -> Result<std::convert::Infallible, Lost> {
-        let config = self.listen.config("listen");
-        let opened = timeout(LISTEN_WITHIN, config.connect(NoTls))
-            .await
-            .map_err(|_| Lost::Silent)?;
-        let (client, mut connection) = opened.map_err(|error| self.listen.connect_error(error))?;
+        let opened = timeout(LISTEN_WITHIN, self.listen.dial("listen")).await;
+        let (client, mut connection) = opened.map_err(|_| Lost::Silent)??;
         let messages = async {
             loop {
                 match poll_fn(|cx| connection.poll_message(cx)).await {

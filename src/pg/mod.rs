@@ -24,10 +24,15 @@ mod statements;
 pub mod store;
 mod template;
 pub mod tickets;
+mod tls;
+mod tls_files;
+mod url;
+mod verify;
 
 pub use dial::open_unpinned;
 pub use error::{PgError, in_words};
 pub use session::Session;
+pub use tls::TlsSettingError;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,10 +40,11 @@ use std::time::Duration;
 use deadpool_postgres::{ClientWrapper, Metrics};
 use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 use tokio::time::timeout;
-use tokio_postgres::{Config, NoTls};
+use tokio_postgres::{Client, Config};
 
 use dial::{CONNECT_WITHIN, honours_options, named, open, parse, refuses_options, with_pinned_settings};
 use error::Target;
+use tls::{Driver, Tls};
 
 /// A pooled connection that lay idle for longer is asked whether it is alive before it is handed out.
 const TRUSTED_IDLE: Duration = Duration::from_secs(1);
@@ -81,6 +87,7 @@ struct Inner {
     plain: Config,
     /// The same with the pinned settings, where the server takes them at the start.
     pinned: Option<Config>,
+    tls: Tls,
     target: Target,
     pool: Pool,
     host_pool: Pool,
@@ -102,15 +109,15 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// Each in one line without secrets: a malformed URL, TLS asked for, nobody at the address, no such database, wrong
-    /// password, a standby.
+    /// Each in one line without secrets: a malformed URL, a parameter of TLS or a file of it that is no good, nobody at the
+    /// address, TLS that fails, no such database, wrong password, a standby.
     pub async fn connect(url: &str, options: &PoolOptions) -> Result<Self, PgError> {
-        let (plain, target) = parse(url)?;
+        let (plain, tls, target) = parse(url)?;
         let pinned = with_pinned_settings(&plain);
-        let honoured = match open(&pinned, &target, "probe").await {
+        let honoured = match open(&pinned, &tls, &target, "probe").await {
             Ok(client) => honours_options(&client).await?,
             Err(error) if refuses_options(&error) => {
-                open(&plain, &target, "probe").await?;
+                open(&plain, &tls, &target, "probe").await?;
                 false
             }
             Err(error) => return Err(error),
@@ -121,32 +128,34 @@ impl Database {
                 "start-up options are not taken (a pooler?): every read sets what it needs itself"
             );
         }
-        Self::build(plain, honoured.then_some(pinned), target, options)
+        Self::build(plain, honoured.then_some(pinned), tls, target, options)
     }
 
     /// Opens nothing yet: for an address that is only listened on, whose absence is no reason to fail.
     ///
     /// # Errors
     ///
-    /// A malformed URL, or one that asks for TLS.
+    /// A malformed URL, or a parameter of TLS or a file of it that is no good.
     pub fn unconnected(url: &str) -> Result<Self, PgError> {
-        let (plain, target) = parse(url)?;
-        Self::build(plain, None, target, &PoolOptions::default())
+        let (plain, tls, target) = parse(url)?;
+        Self::build(plain, None, tls, target, &PoolOptions::default())
     }
 
     fn build(
         plain: Config,
         pinned: Option<Config>,
+        tls: Tls,
         target: Target,
         options: &PoolOptions,
     ) -> Result<Self, PgError> {
         let pool = pool(
             named(pinned.as_ref().unwrap_or(&plain), "pool"),
+            tls.clone(),
             options.size,
             options.wait,
         );
         let unbuilt = |error: deadpool_postgres::BuildError| target.unanswered(error.to_string());
-        let of_host = |purpose, size| self::pool(named(&plain, purpose), size, options.wait);
+        let of_host = |purpose, size| self::pool(named(&plain, purpose), tls.clone(), size, options.wait);
         let (pool, host_pool, authorize_pool) = (
             pool.map_err(unbuilt)?,
             of_host("publish", HOST_POOL_SIZE).map_err(unbuilt)?,
@@ -156,6 +165,7 @@ impl Database {
             inner: Arc::new(Inner {
                 plain,
                 pinned,
+                tls,
                 target,
                 pool,
                 host_pool,
@@ -184,6 +194,7 @@ impl Database {
         let inner = &*self.inner;
         let client = open(
             inner.pinned.as_ref().unwrap_or(&inner.plain),
+            &inner.tls,
             &inner.target,
             purpose,
         )
@@ -231,26 +242,28 @@ impl Database {
         Ok(Session::pooled(object, false))
     }
 
-    /// The settings of a connection that is opened by hand (the LISTEN connection). Pinned like any other: a database
-    /// that is read-only by default would be taken for a standby.
-    pub(super) fn config(&self, purpose: &str) -> Config {
+    /// A connection that the caller drives (the LISTEN connection). Pinned like any other: a database that is read-only by
+    /// default would be taken for a standby. The caller bounds its time.
+    pub(super) async fn dial(&self, purpose: &str) -> Result<(Client, Driver), PgError> {
         let inner = &*self.inner;
-        named(inner.pinned.as_ref().unwrap_or(&inner.plain), purpose)
-    }
-
-    /// Sorts an error of such a connection.
-    pub(super) fn connect_error(&self, error: tokio_postgres::Error) -> PgError {
-        self.inner.target.connect_error(error)
+        let config = named(inner.pinned.as_ref().unwrap_or(&inner.plain), purpose);
+        let connected = inner.tls.connect(&config).await;
+        connected.map_err(|error| inner.target.connect_error(error))
     }
 }
 
 /// Opens no connection until one is asked for. Dead connections are replaced when they are next asked for, so that a pool
 /// recovers by itself from a database that went away.
-fn pool(config: Config, size: usize, wait: Duration) -> Result<Pool, deadpool_postgres::BuildError> {
+fn pool(
+    config: Config,
+    tls: Tls,
+    size: usize,
+    wait: Duration,
+) -> Result<Pool, deadpool_postgres::BuildError> {
     // `Fast` looks only whether the socket is known to be closed; the hook asks those that lay idle.
-    let manager = Manager::from_config(
+    let manager = Manager::from_connect(
         config,
-        NoTls,
+        tls,
         ManagerConfig {
             recycling_method: RecyclingMethod::Fast,
         },

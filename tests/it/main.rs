@@ -24,4 +24,5 @@ mod limits;
 mod seam_model;
 mod sessions;
 mod tidy;
+mod tls;
 mod torture;

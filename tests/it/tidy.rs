@@ -5,7 +5,15 @@ use std::path::{Path, PathBuf};
 
 /// The modules, lowest first: one may use its own layer and those below. ARCHITECTURE.md says why.
 const LAYERS: [&[&str]; 9] = [
-    &["event", "room", "cursor", "config", "shutdown", "telemetry"],
+    &[
+        "event",
+        "room",
+        "cursor",
+        "config",
+        "shutdown",
+        "telemetry",
+        "pem",
+    ],
     &["hub", "pg"],
     &["tail", "feed"],
     &["relay"],

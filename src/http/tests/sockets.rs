@@ -105,6 +105,16 @@ impl http_body::Body for Flood {
     }
 }
 
+/// Of a client that trusts nobody: for plain HTTP.
+fn http() -> reqwest::ClientBuilder {
+    let tls = rustls::ClientConfig::builder_with_provider(crate::pem::cryptography())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(rustls::RootCertStore::empty())
+        .with_no_client_auth();
+    reqwest::Client::builder().tls_backend_preconfigured(tls)
+}
+
 /// Sends `text` over a new connection and reads until the server closes it.
 async fn exchange(address: SocketAddr, text: &str) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
@@ -121,15 +131,12 @@ async fn exchange(address: SocketAddr, text: &str) -> String {
 async fn a_request_is_answered_over_both_versions_of_http() {
     let running = serve();
     let url = format!("http://{}/", running.address);
-    let one = reqwest::get(&url).await.unwrap();
+    let one = http().build().unwrap().get(&url).send().await.unwrap();
     assert_eq!(
         (one.version(), one.text().await.unwrap().as_str()),
         (reqwest::Version::HTTP_11, "hello")
     );
-    let client = reqwest::Client::builder()
-        .http2_prior_knowledge()
-        .build()
-        .unwrap();
+    let client = http().http2_prior_knowledge().build().unwrap();
     let two = client.get(&url).send().await.unwrap();
     assert_eq!(
         (two.version(), two.text().await.unwrap().as_str()),
@@ -214,13 +221,10 @@ async fn the_drain_ends_idle_connections_streams_and_accepting() {
         .unwrap();
     let mut byte = [0];
     idle.read_exact(&mut byte).await.unwrap();
-    let http2 = reqwest::Client::builder()
-        .http2_prior_knowledge()
-        .build()
-        .unwrap();
+    let http2 = http().http2_prior_knowledge().build().unwrap();
     let url = format!("http://{}/stream", running.address);
     let mut streams = vec![
-        reqwest::get(&url).await.unwrap(),
+        http().build().unwrap().get(&url).send().await.unwrap(),
         http2.get(&url).send().await.unwrap(),
     ];
     let mut flood = TcpStream::connect(running.address).await.unwrap();

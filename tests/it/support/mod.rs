@@ -6,6 +6,7 @@
 pub mod database;
 pub mod http;
 pub mod ndjson;
+pub mod pki;
 pub mod pooler;
 pub mod relay;
 pub mod scene;
@@ -16,6 +17,7 @@ pub mod wait;
 pub use database::{TestDatabase, connect, database, empty_database, own_server, role, server, test_options};
 pub use http::{Answer, Client};
 pub use ndjson::Lines;
+pub use pki::{Authority, Pair, plain_http};
 pub use relay::Relay;
 pub use scene::{MESSAGES, attach, messages, run, scene};
 pub use sse::{Frame, Stream};
