@@ -4,6 +4,7 @@
 
 mod browsers;
 mod expiry;
+mod live;
 mod members;
 mod options;
 mod refused;
