@@ -3,7 +3,10 @@
 use reqwest::Method;
 use serde_json::json;
 
-use super::{A, admitted, forbidden, guarded, reader, reads, refusal, request, sending, token, unauthenticated, verdict};
+use super::{
+    A, admitted, forbidden, guarded, reader, reads, refusal, request, sending, token, unauthenticated,
+    verdict,
+};
 use crate::support::{Answer, Client, Relay, TestDatabase, Transport};
 
 const LISTED: &str = "https://app.example.org";
@@ -11,11 +14,21 @@ const FOREIGN: &str = "https://evil.example.org";
 
 /// A relay that takes a cookie, a row in room `a`, and a client with a good cookie for it among others.
 async fn with_cookie() -> (TestDatabase, Relay, Client) {
-    let arguments = ["--auth-cookie", "session", "--allow-origin", LISTED, "--allow-publish"];
+    let arguments = [
+        "--auth-cookie",
+        "session",
+        "--allow-origin",
+        LISTED,
+        "--allow-publish",
+    ];
     let (db, relay) = guarded(&arguments).await;
     db.say("a", "x").await;
     let good = token(json!({ "sub": "ada", "rooms": { "read": ["a"], "publish": ["a"] } }));
-    let ada = sending(&relay.client, "cookie", &format!("theme=dark; session={good}; x=y"));
+    let ada = sending(
+        &relay.client,
+        "cookie",
+        &format!("theme=dark; session={good}; x=y"),
+    );
     (db, relay, ada)
 }
 
@@ -95,10 +108,16 @@ async fn a_cookie_that_a_foreign_page_sends_along_is_forbidden() {
 #[tokio::test]
 async fn a_foreign_page_posts_nothing() {
     let (db, relay, ada) = with_cookie().await;
-    let bearer = super::bearer(&relay.client, json!({ "rooms": { "read": ["a"], "publish": ["a"] } }));
+    let bearer = super::bearer(
+        &relay.client,
+        json!({ "rooms": { "read": ["a"], "publish": ["a"] } }),
+    );
     let own = relay.url.clone();
     for client in [&ada, &bearer] {
-        for (path, body) in [(A, json!({"body": "x"})), ("/v1/tickets", json!({"rooms": ["a"]}))] {
+        for (path, body) in [
+            (A, json!({"body": "x"})),
+            ("/v1/tickets", json!({"rooms": ["a"]})),
+        ] {
             for (origin, status) in [
                 (Some(FOREIGN), 403),
                 (Some("null"), 403),
@@ -145,13 +164,20 @@ async fn only_listed_origins_may_read_answers_and_send_credentials() {
             for origin in [FOREIGN, "null", "https://app.example.org:8443"] {
                 let foreign = told(client, method.clone(), origin).await;
                 assert_eq!(foreign.header("access-control-allow-origin"), None, "{origin}");
-                assert_eq!(foreign.header("access-control-allow-credentials"), None, "{origin}");
+                assert_eq!(
+                    foreign.header("access-control-allow-credentials"),
+                    None,
+                    "{origin}"
+                );
             }
         }
     }
     // A page learns that its token is over, and a preflight needs none.
     let unknown = told(&nobody, Method::GET, LISTED).await;
-    assert_eq!((unknown.status.as_u16(), &*unknown.code()), (401, "unauthenticated"));
+    assert_eq!(
+        (unknown.status.as_u16(), &*unknown.code()),
+        (401, "unauthenticated")
+    );
     let preflight = told(&nobody, Method::OPTIONS, LISTED).await;
     assert_eq!(preflight.status, 200, "{}", preflight.body);
     let headers = preflight.header("access-control-allow-headers").expect("headers");

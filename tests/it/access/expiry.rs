@@ -45,7 +45,11 @@ async fn a_stream_ends_with_its_token_and_goes_on_with_the_next_without_loss() {
         missed.extend([unseen, meanwhile]);
         for resumed in Transport::ALL {
             let mut subscriber = Subscriber::resume(&renewed, resumed, A, &live.cursor).await;
-            assert_eq!(subscriber.ids(missed.len()).await, missed, "{transport:?} {resumed:?}");
+            assert_eq!(
+                subscriber.ids(missed.len()).await,
+                missed,
+                "{transport:?} {resumed:?}"
+            );
         }
         within(async { while lasting.next().await != Ok(meanwhile) {} }).await;
     }
@@ -57,7 +61,10 @@ async fn a_stream_that_a_ticket_or_a_cookie_opened_ends_with_the_token() {
     let (db, relay) = guarded(&arguments).await;
     for transport in STREAMS {
         let claims = json!({ "sub": "ada", "rooms": ["a"], "exp": from_now(2) });
-        let path = format!("{A}?ticket={}", ticket(&bearer(&relay.client, claims.clone()), &["a"]).await);
+        let path = format!(
+            "{A}?ticket={}",
+            ticket(&bearer(&relay.client, claims.clone()), &["a"]).await
+        );
         let cookie = sending(&relay.client, "cookie", &format!("session={}", token(claims)));
         for (client, path) in [(&relay.client, &*path), (&cookie, A)] {
             let mut live = Live::open(client, transport, path).await;
@@ -75,7 +82,10 @@ async fn a_waiting_long_poll_is_answered_when_its_token_ends() {
     let path = with_query(A, &format!("after={cursor}"));
     let waiting = ada.send(request(&ada, Transport::LongPoll, &path));
     let answer = waiting.await;
-    assert_eq!((answer.status.as_u16(), &*answer.code()), (401, "unauthenticated"));
+    assert_eq!(
+        (answer.status.as_u16(), &*answer.code()),
+        (401, "unauthenticated")
+    );
     assert_eq!(
         answer.header("www-authenticate"),
         Some("Bearer error=\"invalid_token\"")

@@ -47,9 +47,7 @@ fn sign(claims: &Value, secret: &str) -> String {
 
 /// So many seconds from now, as a token writes it.
 fn from_now(seconds: i64) -> i64 {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .expect("after 1970");
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
     now.as_secs() as i64 + seconds
 }
 

@@ -59,8 +59,16 @@ async fn an_open_address_opens_where_the_operator_says_so() {
         let ada = super::sending(&open.client, "authorization", "Bearer nonsense");
         assert_eq!(reads(&ada, A).await, admitted(), "{address}");
         let shut = Relay::serve(&db.url, &[&["--listen", address], &JWT[..]].concat()).await;
-        assert_eq!(reads(&shut.client, A).await, super::unauthenticated(), "{address}");
-        assert_eq!(reads(&reader(&shut.client, &["a"]), A).await, admitted(), "{address}");
+        assert_eq!(
+            reads(&shut.client, A).await,
+            super::unauthenticated(),
+            "{address}"
+        );
+        assert_eq!(
+            reads(&reader(&shut.client, &["a"]), A).await,
+            admitted(),
+            "{address}"
+        );
     }
     let local = Relay::serve(&db.url, &["--listen", "127.0.0.2:0"]).await;
     assert_eq!(reads(&local.client, A).await, admitted());
@@ -78,7 +86,10 @@ async fn options_of_tokens_without_tokens_do_not_start() {
         (&["--auth-cookie", "session"], "--auth-cookie"),
     ] {
         let line = refuses(arguments).await;
-        assert!(line.contains(flag) && line.contains("--auth (ROWCAST_AUTH)"), "{line}");
+        assert!(
+            line.contains(flag) && line.contains("--auth (ROWCAST_AUTH)"),
+            "{line}"
+        );
         assert!(!line.contains(SECRET), "{line}");
     }
 }
@@ -90,14 +101,26 @@ async fn tokens_without_good_keys_do_not_start() {
         (&[][..], "--jwt-secret"),
         (&["--jwt-secret", short], "--jwt-secret"),
         (&["--jwt-secret", ""], "--jwt-secret"),
-        (&["--jwt-secret", SECRET, "--jwks-url", "https://example.org/"], "--jwks-url"),
-        (&["--jwt-secret", SECRET, "--jwt-algorithms", "RS256"], "--jwt-algorithms"),
-        (&["--jwks-url", "https://example.org/", "--jwt-algorithms", "HS256"], "--jwt-algorithms"),
+        (
+            &["--jwt-secret", SECRET, "--jwks-url", "https://example.org/"],
+            "--jwks-url",
+        ),
+        (
+            &["--jwt-secret", SECRET, "--jwt-algorithms", "RS256"],
+            "--jwt-algorithms",
+        ),
+        (
+            &["--jwks-url", "https://example.org/", "--jwt-algorithms", "HS256"],
+            "--jwt-algorithms",
+        ),
         (&["--jwks-url", "http://example.org/"], "--jwks-url"),
         (&["--jwt-public-key", "/nowhere/key.pem"], "--jwt-public-key"),
     ] {
         let line = refuses(&[&["--auth", "jwt"], arguments].concat()).await;
-        assert!(line.contains(flag) && line.contains("ROWCAST_"), "{arguments:?}: {line}");
+        assert!(
+            line.contains(flag) && line.contains("ROWCAST_"),
+            "{arguments:?}: {line}"
+        );
         assert!(!line.contains(short), "{line}");
     }
     let db = database().await;

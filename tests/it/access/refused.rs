@@ -24,10 +24,7 @@ fn every_request(client: &Client, base: &str) -> Vec<(String, reqwest::RequestBu
     ] {
         let path = format!("{base}{path}");
         for transport in Transport::ALL {
-            requests.push((
-                format!("{transport:?} {path}"),
-                request(client, transport, &path),
-            ));
+            requests.push((format!("{transport:?} {path}"), request(client, transport, &path)));
         }
     }
     for (path, body) in [
@@ -79,7 +76,10 @@ fn bad_ones() -> Vec<(&'static str, String)> {
     let mut claims_without_exp = good.clone();
     claims_without_exp.as_object_mut().expect("claims").remove("exp");
     let tokens = [
-        ("another secret", sign(&good, "another secret of more than 32 bytes, too")),
+        (
+            "another secret",
+            sign(&good, "another secret of more than 32 bytes, too"),
+        ),
         ("alg none", made_by_hand(&none, &good, "")),
         ("alg none with a signature", made_by_hand(&none, &good, signature)),
         ("no signature", format!("{unsigned}.")),
@@ -137,8 +137,7 @@ async fn a_bad_token_is_refused_and_never_makes_somebody_nobody() {
         is_refused(&client, "", "Bearer error=\"invalid_token\"").await;
         // The first that is shown decides: good ones behind it are not looked at.
         let path = format!("{A}?last=1&access_token={good}");
-        let request =
-            request(&client, Transport::Poll, &path).header("cookie", format!("session={good}"));
+        let request = request(&client, Transport::Poll, &path).header("cookie", format!("session={good}"));
         assert_eq!(refusal(request).await.status, 401, "{name}");
     }
     // The good one is good, and so was what was there to be read.
@@ -178,7 +177,13 @@ async fn two_tokens_are_none() {
 #[tokio::test]
 async fn nothing_of_a_token_or_ticket_is_in_the_log() {
     for level in ["trace", "rowcast=debug"] {
-        let arguments = ["--log-level", level, "--auth-cookie", "session", "--allow-query-token"];
+        let arguments = [
+            "--log-level",
+            level,
+            "--auth-cookie",
+            "session",
+            "--allow-query-token",
+        ];
         let (db, relay) = guarded(&[&arguments[..], &["--allow-publish"]].concat()).await;
         db.say("a", "x").await;
         let claims = json!({ "sub": "ada", "rooms": ["a"], "email": "ada@example.org" });
@@ -189,7 +194,10 @@ async fn nothing_of_a_token_or_ticket_is_in_the_log() {
         let client = sending(&relay.client, AUTHORIZATION.as_str(), &format!("Bearer {good}"));
         let spent = ticket(&client, &["a"]).await;
         let (one, other) = (ticket(&client, &["a"]).await, ticket(&client, &["a"]).await);
-        for path in [format!("{A}?last=1&ticket={spent}"), format!("{A}?last=1&ticket={spent}")] {
+        for path in [
+            format!("{A}?last=1&ticket={spent}"),
+            format!("{A}?last=1&ticket={spent}"),
+        ] {
             refusal(request(&relay.client, Transport::Poll, &path)).await;
         }
         for transport in Transport::ALL {
@@ -207,7 +215,10 @@ async fn nothing_of_a_token_or_ticket_is_in_the_log() {
         let path = format!("{A}?last=1&ticket={one}");
         refusal(request(&relay.client, Transport::EventStream, &path)).await;
         // A path that there is not, and one whose query can't be read, are logged no better.
-        for path in [format!("/v1/nothing?ticket={other}"), format!("{A}?last=x&ticket={other}")] {
+        for path in [
+            format!("/v1/nothing?ticket={other}"),
+            format!("{A}?last=x&ticket={other}"),
+        ] {
             refusal(request(&relay.client, Transport::Poll, &path)).await;
         }
         eventually(async || !relay.log().is_empty()).await;

@@ -92,11 +92,21 @@ async fn rooms_that_only_look_alike_are_not_admitted() {
 async fn a_claim_of_nothing_admits_to_nothing() {
     let (db, relay) = guarded(&["--allow-publish"]).await;
     db.say("a", "x").await;
-    for rooms in [json!(null), json!([]), json!({}), json!({"read": []}), json!({"sources": ["messages"]})] {
+    for rooms in [
+        json!(null),
+        json!([]),
+        json!({}),
+        json!({"read": []}),
+        json!({"sources": ["messages"]}),
+    ] {
         let ada = bearer(&relay.client, json!({ "sub": "ada", "rooms": rooms }));
         assert_eq!(reads(&ada, A).await, forbidden(), "{rooms}");
         assert_eq!(publish(&ada, A).await, forbidden(), "{rooms}");
-        assert_eq!(super::ask_ticket(&ada, &["a"]).await.code(), "forbidden", "{rooms}");
+        assert_eq!(
+            super::ask_ticket(&ada, &["a"]).await.code(),
+            "forbidden",
+            "{rooms}"
+        );
     }
 }
 
@@ -117,10 +127,18 @@ async fn several_rooms_are_admitted_together_or_not_at_all() {
     }
     let ada = reader(&relay.client, &["a", "b"]);
     for query in ["room=a", "room=a&room=b", "room=b&room=b&room=a"] {
-        assert_eq!(reads(&ada, &format!("/v1/events?{query}")).await, admitted(), "{query}");
+        assert_eq!(
+            reads(&ada, &format!("/v1/events?{query}")).await,
+            admitted(),
+            "{query}"
+        );
     }
     for query in ["room=c", "room=a&room=b&room=c", "room=c&room=a", "room=a,b"] {
-        assert_eq!(reads(&ada, &format!("/v1/events?{query}")).await, forbidden(), "{query}");
+        assert_eq!(
+            reads(&ada, &format!("/v1/events?{query}")).await,
+            forbidden(),
+            "{query}"
+        );
     }
 }
 
@@ -156,7 +174,10 @@ async fn reading_and_publishing_are_two_things() {
     let b = path("b");
     let only_read = reader(&relay.client, &["*"]);
     let only_publish = bearer(&relay.client, json!({ "rooms": { "publish": ["*"] } }));
-    let each_one = bearer(&relay.client, json!({ "rooms": { "read": ["a"], "publish": ["b"] } }));
+    let each_one = bearer(
+        &relay.client,
+        json!({ "rooms": { "read": ["a"], "publish": ["b"] } }),
+    );
     for (client, may_read, may_publish) in [
         (&only_read, ["a", "b"].as_slice(), [].as_slice()),
         (&only_publish, &[], &["a", "b"]),
@@ -166,7 +187,11 @@ async fn reading_and_publishing_are_two_things() {
             let wanted = |rooms: &[&str]| rooms.contains(&room);
             assert_eq!(reads(client, path).await.0 == 200, wanted(may_read), "{room}");
             let (status, code) = publish(client, path).await;
-            let expected = if wanted(may_publish) { (201, "") } else { (403, "forbidden") };
+            let expected = if wanted(may_publish) {
+                (201, "")
+            } else {
+                (403, "forbidden")
+            };
             assert_eq!((status, &*code), expected, "{room}");
         }
     }
@@ -200,7 +225,12 @@ async fn the_firehose_needs_a_star_and_the_operators_word() {
     db.say("a", "x").await;
     assert_eq!(reads(&reader(&relay.client, &["*"]), all).await, admitted());
     assert_eq!(reads(&reader(&shut.client, &["*"]), all).await, forbidden());
-    for rooms in [json!(["a", "a*"]), json!([]), json!(["**"]), json!({"publish": ["*"]})] {
+    for rooms in [
+        json!(["a", "a*"]),
+        json!([]),
+        json!(["**"]),
+        json!({"publish": ["*"]}),
+    ] {
         let ada = bearer(&relay.client, json!({ "rooms": rooms }));
         assert_eq!(reads(&ada, all).await, forbidden(), "{rooms}");
     }
@@ -234,7 +264,11 @@ async fn a_claim_can_carry_no_sql() {
     let answer = super::ask_ticket(&ada, &[room]).await;
     assert_eq!(answer.status, 201, "{}", answer.body);
     let ticket: Value = answer.json();
-    let path = format!("{}?ticket={}", path(room), ticket["ticket"].as_str().expect("a ticket"));
+    let path = format!(
+        "{}?ticket={}",
+        path(room),
+        ticket["ticket"].as_str().expect("a ticket")
+    );
     assert_eq!(
         verdict(request(&relay.client, Transport::Poll, &path)).await,
         admitted()

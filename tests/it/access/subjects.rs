@@ -40,17 +40,27 @@ async fn subscriptions_are_counted_by_the_subject_of_the_token() {
         for refused in [Transport::EventStream, Transport::Ndjson, Transport::LongPoll] {
             for host in [1, 2] {
                 let again = client(&relay, Some("ada"), host);
-                assert_eq!(verdict(request(&again, refused, &path)).await, too_many(), "{refused:?}");
+                assert_eq!(
+                    verdict(request(&again, refused, &path)).await,
+                    too_many(),
+                    "{refused:?}"
+                );
             }
         }
         let by_ticket = format!("{path}&ticket={spent}");
-        assert_eq!(verdict(request(&relay.client, transport, &by_ticket)).await, too_many());
+        assert_eq!(
+            verdict(request(&relay.client, transport, &by_ticket)).await,
+            too_many()
+        );
         // Others from her address are others; who has no subject is his address.
         let bob = client(&relay, Some("bob"), 1);
         let beside = request(&bob, transport, &path).send().await.expect("an answer");
         assert_eq!(beside.status(), 200);
         let nameless = client(&relay, None, 3);
-        let third = request(&nameless, transport, &path).send().await.expect("an answer");
+        let third = request(&nameless, transport, &path)
+            .send()
+            .await
+            .expect("an answer");
         assert_eq!(third.status(), 200);
         let other = client(&relay, None, 3);
         assert_eq!(verdict(request(&other, transport, &path)).await, too_many());
@@ -78,7 +88,10 @@ async fn requests_are_counted_by_the_subject_of_the_token() {
             async move { verdict(request(&ada, transport, &path)).await }
         });
         let verdicts = join_all(crowd).await;
-        assert!(verdicts.contains(&(429, "rate_limited".to_owned())), "{verdicts:?}");
+        assert!(
+            verdicts.contains(&(429, "rate_limited".to_owned())),
+            "{verdicts:?}"
+        );
         // Who asks for the first time is served, from whichever address.
         for host in 1..=5 {
             let bob = client(&relay, Some(&format!("bob {transport:?} {host}")), host);
@@ -95,7 +108,10 @@ async fn guesses_are_counted_by_their_address() {
         verdict(guess)
     });
     let verdicts = join_all(guesses).await;
-    assert!(verdicts.contains(&(429, "rate_limited".to_owned())), "{verdicts:?}");
+    assert!(
+        verdicts.contains(&(429, "rate_limited".to_owned())),
+        "{verdicts:?}"
+    );
     let ada = client(&relay, Some("ada"), 1);
     assert_eq!(verdict(request(&ada, Transport::Poll, A)).await, admitted());
 }

@@ -23,7 +23,10 @@ async fn a_ticket_lets_in_once_over_every_transport_and_needs_no_header() {
     let ada = reader(&relay.client, &["a"]);
     for transport in Transport::ALL {
         let ticket = ticket(&ada, &["a"]).await;
-        assert_eq!(with_ticket(&relay.client, transport, A, &ticket).await, admitted());
+        assert_eq!(
+            with_ticket(&relay.client, transport, A, &ticket).await,
+            admitted()
+        );
         for again in Transport::ALL {
             let verdict = with_ticket(&relay.client, again, A, &ticket).await;
             assert_eq!(verdict, unauthenticated(), "{transport:?}, then {again:?}");
@@ -44,7 +47,10 @@ async fn a_ticket_opens_a_stream_that_goes_on_after_it_is_used_up() {
     // It comes back with a new one, where it was.
     let other = db.say("a", "other").await;
     let path = format!("{A}?ticket={}", ticket(&ada, &["a"]).await);
-    assert_eq!(relay.client.resume(&path, &cursor).await.ids(2).await, [one, other]);
+    assert_eq!(
+        relay.client.resume(&path, &cursor).await.ids(2).await,
+        [one, other]
+    );
 }
 
 #[tokio::test]
@@ -173,7 +179,10 @@ async fn tickets_are_issued_for_rooms_that_may_be_read() {
         let (said, why) = verdict(request.json(&json!({ "rooms": rooms }))).await;
         assert_eq!((said, &*why), (status, code), "{rooms}");
     }
-    let stored = db.query_one("select count(*) from rowcast.tickets", &[]).await.unwrap();
+    let stored = db
+        .query_one("select count(*) from rowcast.tickets", &[])
+        .await
+        .unwrap();
     assert_eq!(stored.get::<_, i64>(0), 2);
 }
 
@@ -242,5 +251,8 @@ async fn tokens_in_the_query_are_off_unless_asked_for() {
     assert_eq!(reads(&shut.client, &path("a")).await, unauthenticated());
     assert_eq!(reads(&open.client, &path("a")).await, admitted());
     assert_eq!(reads(&open.client, &path("b")).await, forbidden());
-    assert_eq!(reads(&open.client, &format!("{A}?access_token=a")).await, unauthenticated());
+    assert_eq!(
+        reads(&open.client, &format!("{A}?access_token=a")).await,
+        unauthenticated()
+    );
 }
