@@ -4,7 +4,7 @@
 use axum::http::HeaderMap;
 use axum::http::header::{AUTHORIZATION, COOKIE};
 
-use super::error::{ApiError, ErrorCode};
+use super::error::ApiError;
 use super::params::Query;
 
 /// The query's name of a ticket, and of a token where those are taken from there (RFC 6750, 2.3).
@@ -54,12 +54,7 @@ pub(super) fn find(headers: &HeaderMap, query: &Query, places: Places<'_>) -> Re
 fn bearer(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
     let mut lines = headers.get_all(AUTHORIZATION).iter();
     let Some(line) = lines.next() else { return Ok(None) };
-    let refused = || {
-        ApiError::new(
-            ErrorCode::Unauthenticated,
-            "`Authorization` must be one `Bearer` token.",
-        )
-    };
+    let refused = || ApiError::token_refused("`Authorization` must be one `Bearer` token.");
     let text = line.to_str().map_err(|_| refused())?;
     let (scheme, token) = text.trim().split_once(' ').ok_or_else(refused)?;
     if lines.next().is_some() || !scheme.eq_ignore_ascii_case("bearer") {
@@ -82,6 +77,7 @@ fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::error::ErrorCode;
     use axum::http::HeaderValue;
 
     const EVERYWHERE: Places<'_> = Places {

@@ -64,13 +64,13 @@ pub(super) async fn long(
     tracing::debug!(cursor = %ready, "a long poll waits");
     tokio::select! {
         biased;
+        // Rows that come in the same moment are not theirs any longer.
+        ended = lease.ended() => Err(ended.into()),
         more = page.follow(&mut feed) => {
             let more = more? || feed.has_more();
             let cursor = page.cursor.clone().filter(|_| !more);
             Ok(page.answer(cursor))
         }
-        // Rows that come in the same moment are not theirs any longer.
-        ended = lease.ended() => Err(ended.into()),
         () = tokio::time::sleep_until(deadline) => Ok(page.answer(Some(feed.cursor().unwrap_or(ready)))),
         () = drain.started() => Ok(page.answer(Some(feed.cursor().unwrap_or(ready)))),
     }

@@ -5,6 +5,7 @@
 
 mod support;
 
+mod access;
 mod access_sql;
 mod attach;
 mod bad_input;
