@@ -64,6 +64,9 @@ pub enum AppError {
     Tls(#[from] TlsError),
     #[error(transparent)]
     Keys(#[from] KeyError),
+    /// `--authorize-sql` fits none of the sources.
+    #[error("{0}")]
+    Question(String),
     #[error("--allow-origin (ROWCAST_ALLOW_ORIGIN) {0:?} can't stand in a header")]
     Origin(String),
     #[error("signals can't be listened for: {0}")]
@@ -128,7 +131,7 @@ impl App {
             let (gate, bell, stop) = (gate.clone(), bell.clone(), tasks.stop.clone());
             async move { gate.watch(&bell, stop).await }
         });
-        let router = http::router(relay.clone(), gate, settings, drain.clone(), wrap);
+        let router = http::router(relay.clone(), gate.clone(), settings, drain.clone(), wrap);
         let (mut server, address) = listen_on(&config.listen, &router, &limits, &drain)?;
         if let Some(certificate) = &certificate {
             server = server.with_tls(certificate.clone());
@@ -138,11 +141,13 @@ impl App {
             database,
             bell,
             relay.clone(),
+            gate.clone(),
             tasks.clone(),
             source_limits(config),
             pace_options(config),
         );
         supervisor.update().await.map_err(AppError::Registry)?;
+        check_question(&relay, &gate).await?;
         Ok(Self {
             server,
             address,
@@ -293,6 +298,20 @@ fn listen_on(
         }
     }
     Err(failure.expect("there is at least one address"))
+}
+
+/// A question that fits none of the attached tables is a mistake of whoever starts the relay. One that fits some must not
+/// keep it from starting: an application may attach another table at any time. The log and `/health/ready` name those.
+async fn check_question(relay: &Relay, gate: &Gate) -> Result<(), AppError> {
+    let sources = relay.sources();
+    let mut misfit = None;
+    for source in &sources {
+        match gate.misfit(&source.definition()).await {
+            Some(reason) => misfit = Some(reason),
+            None => return Ok(()),
+        }
+    }
+    misfit.map_or(Ok(()), |reason| Err(AppError::Question(reason)))
 }
 
 fn http_settings(config: &ServeConfig) -> Result<HttpSettings, AppError> {

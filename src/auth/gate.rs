@@ -11,6 +11,7 @@ use super::token::{TokenError, Verifier};
 use crate::config::{Auth, JwtConfig};
 use crate::pg::Database;
 use crate::pg::authorize::Authorizer;
+use crate::pg::source::Source;
 use crate::pg::tickets::Tickets;
 use crate::relay::LiveSource;
 use crate::room::Room;
@@ -76,6 +77,13 @@ impl Gate {
     /// How tokens are taken; `None`: nobody is asked for one.
     pub fn config(&self) -> Option<&JwtConfig> {
         self.guard.as_ref().map(|guard| &guard.config)
+    }
+
+    /// Why the question to the database does not fit the rooms of this source, so that nobody can read them.
+    pub async fn misfit(&self, source: &Source) -> Option<String> {
+        let authorizer = self.guard.as_ref()?.authorizer.as_ref()?;
+        let error = authorizer.check_statement(source).await.err()?;
+        error.is_misfit().then(|| error.to_string())
     }
 
     /// Of one who shows nothing: everybody where nobody is asked.

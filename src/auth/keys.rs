@@ -57,7 +57,7 @@ pub enum KeyError {
     Mismatch { algorithm: String, possible: String },
     /// No client for the JWKS endpoint.
     #[error(
-        "--jwks-url (ROWCAST_JWKS_URL): can't prepare its requests (are the system's CA certificates installed?): {0}"
+        "--jwks-url (ROWCAST_JWKS_URL): requests can't be prepared; are the system's CA certificates installed?"
     )]
     Client(#[source] reqwest::Error),
 }
