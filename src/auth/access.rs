@@ -3,42 +3,15 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::claims::Pattern;
 use crate::room::Room;
-
-/// Rooms as a token names them: an exact name, or a beginning with `*` behind it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Pattern {
-    /// Compared byte by byte with the room's canonical name: neither case nor Unicode forms are folded.
-    Exact(String),
-    /// Every room that begins so; empty: every room.
-    Prefix(String),
-}
-
-impl Pattern {
-    /// Reads `lobby`, `team-*`, `*`. A room whose name ends with `*` can only be named by a prefix.
-    pub fn parse(text: &str) -> Self {
-        match text.strip_suffix('*') {
-            Some(prefix) => Self::Prefix(prefix.to_owned()),
-            None => Self::Exact(text.to_owned()),
-        }
-    }
-
-    fn admits(&self, room: &Room) -> bool {
-        match self {
-            // The firehose is every room: nothing less than `*` admits it.
-            Self::Exact(name) => !room.is_all() && room.as_str() == name,
-            Self::Prefix(prefix) if room.is_all() => prefix.is_empty(),
-            Self::Prefix(prefix) => room.as_str().starts_with(prefix.as_str()),
-        }
-    }
-}
 
 /// Which rooms of which sources.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rooms {
     pub patterns: Vec<Pattern>,
     /// `None`: of any source.
-    pub sources: Option<Vec<String>>,
+    pub sources: Option<Vec<Pattern>>,
 }
 
 impl Rooms {
@@ -55,8 +28,13 @@ impl Rooms {
         let of_source = self
             .sources
             .as_ref()
-            .is_none_or(|sources| sources.iter().any(|name| name == source));
-        of_source && self.patterns.iter().any(|pattern| pattern.admits(room))
+            .is_none_or(|sources| sources.iter().any(|pattern| pattern.admits(source)));
+        // The firehose is every room: nothing less than `*` admits it.
+        let of_room = |pattern: &Pattern| match room.is_all() {
+            true => pattern.admits_all(),
+            false => pattern.admits(room.as_str()),
+        };
+        of_source && self.patterns.iter().any(of_room)
     }
 }
 
@@ -118,7 +96,9 @@ mod tests {
     #[test]
     fn an_exact_name_admits_itself_and_nothing_else() {
         assert!(admits(&["lobby"], "lobby"));
-        for room in ["lobby2", "lobb", "Lobby", "LOBBY", " lobby", "lobby ", "lobby/", "", "*"] {
+        for room in [
+            "lobby2", "lobb", "Lobby", "LOBBY", " lobby", "lobby ", "lobby/", "", "*",
+        ] {
             assert!(!admits(&["lobby"], room), "{room:?}");
         }
     }
@@ -159,7 +139,7 @@ mod tests {
     #[test]
     fn sources_limit_to_those() {
         let mut rooms = rooms(&["*"]);
-        rooms.sources = Some(vec!["orders".to_owned()]);
+        rooms.sources = Some(vec![Pattern::parse("orders")]);
         assert!(rooms.admit("orders", &Room::canonical("7")));
         assert!(!rooms.admit("messages", &Room::canonical("7")));
         rooms.sources = Some(Vec::new());

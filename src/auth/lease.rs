@@ -15,6 +15,7 @@ use tokio::time::{Instant, Sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::access::Access;
+use crate::pg::reauthorize::RoomHash;
 use crate::relay::LiveSource;
 use crate::room::Room;
 
@@ -111,6 +112,7 @@ struct Entry {
     source: Arc<LiveSource>,
     name: Arc<str>,
     rooms: Box<[Room]>,
+    hashes: Box<[RoomHash]>,
     claims: Arc<str>,
     revoked: CancellationToken,
 }
@@ -136,6 +138,7 @@ impl Register {
             source: source.clone(),
             name: source.definition().name.as_str().into(),
             rooms: rooms.into(),
+            hashes: rooms.iter().map(RoomHash::of).collect(),
             claims: claims.clone(),
             revoked: revoked.clone(),
         });
@@ -143,7 +146,9 @@ impl Register {
             held: Some(Held {
                 register: self.clone(),
                 key,
-                expiry: access.expires_at.map(|at| Box::pin(tokio::time::sleep_until(end_of(at)))),
+                expiry: access
+                    .expires_at
+                    .map(|at| Box::pin(tokio::time::sleep_until(end_of(at)))),
                 revoked: Box::pin(revoked.cancelled_owned()),
             }),
         }
@@ -151,11 +156,11 @@ impl Register {
 
     /// The questions about the leases that `concerns` picks by its number, source and rooms; each bearer's rooms of a source
     /// together.
-    pub fn questions(&self, concerns: impl Fn(usize, &str, &[Room]) -> bool) -> Vec<Question> {
+    pub fn questions(&self, concerns: impl Fn(usize, &str, &[RoomHash]) -> bool) -> Vec<Question> {
         let entries = self.entries();
         let mut questions: HashMap<(&str, &str), Question> = HashMap::new();
         for (key, entry) in entries.iter() {
-            if !concerns(key, &entry.name, &entry.rooms) {
+            if !concerns(key, &entry.name, &entry.hashes) {
                 continue;
             }
             let question = questions
@@ -166,7 +171,11 @@ impl Register {
                     rooms: Vec::new(),
                     leases: Vec::new(),
                 });
-            let places = entry.rooms.iter().map(|room| place(&mut question.rooms, room)).collect();
+            let places = entry
+                .rooms
+                .iter()
+                .map(|room| place(&mut question.rooms, room))
+                .collect();
             question.leases.push((places, entry.revoked.clone()));
         }
         questions.into_values().collect()

@@ -20,7 +20,7 @@ pub struct LimitArgs {
           value_parser = clap::value_parser!(u32).range(1..), help_heading = "Limits")]
     pub max_connections_per_address: Option<u32>,
 
-    /// Subscriptions at a time of one subject of tokens [default: any number]
+    /// Streams and long polls at a time of one subject of tokens, without tokens of one address [default: any number]
     #[arg(long, env = "ROWCAST_MAX_SUBSCRIPTIONS_PER_SUBJECT", value_name = "N",
           value_parser = clap::value_parser!(u32).range(1..), help_heading = "Limits")]
     pub max_subscriptions_per_subject: Option<u32>,
@@ -30,7 +30,7 @@ pub struct LimitArgs {
           value_parser = clap::value_parser!(u32).range(1..), help_heading = "Limits")]
     pub max_new_connections_per_second: Option<u32>,
 
-    /// Requests in a second of one subject, without tokens of one address [default: any number]
+    /// Requests for events, and publishing, in a second of one subject, without tokens of one address [default: any number]
     #[arg(long, env = "ROWCAST_MAX_REQUESTS_PER_SECOND", value_name = "N",
           value_parser = clap::value_parser!(u32).range(1..), help_heading = "Limits")]
     pub max_requests_per_second: Option<u32>,
@@ -47,7 +47,7 @@ pub struct LimitArgs {
 
     /// Bytes that may wait in a connection until its client takes them
     #[arg(long, env = "ROWCAST_MAX_WAITING_BYTES", value_name = "SIZE", default_value = "64KiB",
-          value_parser = values::bytes, help_heading = "Limits")]
+          value_parser = values::waiting_bytes, help_heading = "Limits")]
     pub max_waiting_bytes: usize,
 
     /// Bytes of a request's head
@@ -120,6 +120,27 @@ pub struct Limits {
     pub head_timeout: Duration,
     pub body_timeout: Duration,
     pub trusted_proxies: Vec<Network>,
+}
+
+impl Default for Limits {
+    /// The defaults of the command line.
+    fn default() -> Self {
+        Self {
+            connections: None,
+            connections_per_address: None,
+            subscriptions_per_subject: None,
+            new_connections_per_second: None,
+            requests_per_second: None,
+            rooms: 100,
+            waiting_replays: 10_000,
+            waiting_bytes: 64 << 10,
+            head_bytes: 16 << 10,
+            body_bytes: 1 << 20,
+            head_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(30),
+            trusted_proxies: Vec::new(),
+        }
+    }
 }
 
 impl From<LimitArgs> for Limits {

@@ -229,6 +229,7 @@ mod tests {
         assert_eq!(config.max_event_bytes, 1 << 20);
         assert_eq!(config.base_path, "");
         assert!(!config.allow_publish && !config.allow_firehose);
+        assert_eq!(config.limits, Limits::default());
     }
 
     #[test]
@@ -244,6 +245,18 @@ mod tests {
             );
         }
         assert!(config(&["--listen", "[::1]:0"]).is_ok());
+    }
+
+    #[test]
+    fn tls_does_not_make_an_open_address_closed() {
+        let tls = ["--tls-cert", "cert.pem", "--tls-key", "key.pem"];
+        let open = [&tls[..], &["--listen", "0.0.0.0:0"]].concat();
+        assert!(matches!(config(&open), Err(ConfigError::AuthMissing(_))));
+        let said = [&open[..], &["--auth", "none"]].concat();
+        assert!(config(&said).is_ok_and(|config| config.tls.is_some()));
+        for half in [&tls[..2], &tls[2..]] {
+            assert_eq!(config(half), Err(ConfigError::HalfTls));
+        }
     }
 
     #[test]

@@ -91,6 +91,15 @@ pub fn cookie_name(text: &str) -> Result<String, String> {
     Err("a cookie's name has letters, digits and !#$%&'*+-.^_`|~".to_owned())
 }
 
+/// Bytes that may wait in a connection: a frame of HTTP/2 at least.
+pub fn waiting_bytes(text: &str) -> Result<usize, String> {
+    match bytes(text)? {
+        few if few < 16 << 10 => Err("it must be 16KiB or more".to_owned()),
+        many if many > 1 << 30 => Err("it must be 1GiB or less".to_owned()),
+        size => Ok(size),
+    }
+}
+
 /// Bytes of a request's head. hyper needs 8 KiB of buffer at least.
 pub fn head_bytes(text: &str) -> Result<usize, String> {
     match bytes(text)? {

@@ -25,6 +25,8 @@ pub struct Feed {
     start: Option<Start>,
     /// The cursor was held against the sequence and the table.
     checked: bool,
+    /// It may wait for a replay: there was room in the queue when it first needed one.
+    admitted: bool,
     /// Ready was said. One that was overtaken catches up without saying it again.
     said_ready: bool,
     epoch: i64,
@@ -76,6 +78,7 @@ impl Feed {
             page_rows,
             start: Some(start),
             checked: false,
+            admitted: false,
             said_ready: false,
             epoch: 0,
             number: 0,
@@ -87,7 +90,8 @@ impl Feed {
     /// The next step.
     ///
     /// # Errors
-    /// See [`FeedError`]. After [`FeedError::Unavailable`] the feed goes on where it was when it is asked again.
+    /// See [`FeedError`]. After [`FeedError::Unavailable`] and [`FeedError::Overloaded`] the feed goes on where it was when
+    /// it is asked again.
     pub async fn step(&mut self) -> Result<Step, FeedError> {
         std::future::poll_fn(|cx| self.poll_step(cx)).await
     }
@@ -95,6 +99,7 @@ impl Feed {
     /// [`Feed::step`] for those who poll.
     pub fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Result<Step, FeedError>> {
         loop {
+            self.admit()?;
             let step = match &mut self.stage {
                 Stage::Join => ready!(self.poll_join(cx))?,
                 Stage::Checking(ceiling) => {
@@ -118,6 +123,20 @@ impl Feed {
             if let Some(step) = step {
                 return Poll::Ready(Ok(step));
             }
+        }
+    }
+
+    /// Before the first question to the database is asked: whether it may be. A feed that is refused has lost nothing, it
+    /// stands where it did.
+    fn admit(&mut self) -> Result<(), FeedError> {
+        let asks = !matches!(self.stage, Stage::Join | Stage::Following { .. });
+        if self.admitted || !asks {
+            return Ok(());
+        }
+        self.admitted = self.replays.has_room();
+        match self.admitted {
+            true => Ok(()),
+            false => Err(FeedError::Overloaded),
         }
     }
 

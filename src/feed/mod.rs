@@ -11,6 +11,7 @@ mod batch;
 mod machine;
 mod open;
 mod replay;
+mod turns;
 
 use crate::cursor::Cursor;
 use crate::room::Room;
@@ -86,6 +87,9 @@ pub enum FeedError {
     /// The database is away. The feed keeps its place: poll it again later.
     #[error("the database is away")]
     Unavailable,
+    /// As many replays wait for their turn as may. Only those who come are told: one that was let in waits.
+    #[error("too many replays wait")]
+    Overloaded,
     /// The source was detached.
     #[error("the source is gone")]
     Gone,

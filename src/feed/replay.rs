@@ -9,7 +9,6 @@ use std::sync::{Arc, RwLock};
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::cursor::{CursorText, IdRange, OpenSet};
@@ -22,6 +21,7 @@ use crate::room::Room;
 
 use super::FeedError;
 use super::asked::{Answer, Asked};
+use super::turns::Turns;
 
 /// What one page of a replay is to cover.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -181,19 +181,18 @@ impl From<Failed> for FeedError {
 /// The replays of one source.
 pub struct Replays {
     table: RwLock<Arc<dyn Table>>,
-    /// How many read at a time.
-    permits: Semaphore,
+    turns: Turns,
     pages: Arc<Asked<Request, Page>>,
     newest: Arc<Asked<Newest, Option<i64>>>,
     listings: Arc<Asked<List, Listing>>,
 }
 
 impl Replays {
-    /// At most `at_once` reads at a time.
-    pub fn new(table: Arc<dyn Table>, at_once: usize) -> Arc<Self> {
+    /// At most `at_once` reads at a time; once `max_waiting` wait for their turn, [`Replays::has_room`] says no.
+    pub fn new(table: Arc<dyn Table>, at_once: usize, max_waiting: usize) -> Arc<Self> {
         Arc::new(Self {
             table: RwLock::new(table),
-            permits: Semaphore::new(at_once),
+            turns: Turns::new(at_once, max_waiting),
             pages: Asked::new(),
             newest: Asked::new(),
             listings: Asked::new(),
@@ -275,7 +274,7 @@ impl Replays {
         };
         let (replays, asked) = (Arc::clone(self), list.clone());
         self.listings.ask(list, async move {
-            let _permit = replays.permit().await;
+            let _permit = replays.turns.take().await;
             let List {
                 rooms,
                 unseen,
@@ -299,7 +298,7 @@ impl Replays {
         let newest = Newest { rooms, ranges, count };
         let (replays, asked) = (Arc::clone(self), newest.clone());
         self.newest.ask(newest, async move {
-            let _permit = replays.permit().await;
+            let _permit = replays.turns.take().await;
             let Newest { rooms, ranges, count } = asked;
             let found = replays.table().nth_newest(&rooms, &ranges, count).await;
             found.map_err(|error| failed(&error))
@@ -308,19 +307,17 @@ impl Replays {
 
     /// See [`Store::ceiling`].
     pub async fn ceiling(&self) -> Result<i64, Failed> {
-        let _permit = self.permit().await;
+        let _permit = self.turns.take().await;
         self.table().ceiling().await.map_err(|error| failed(&error))
     }
 
-    async fn permit(&self) -> tokio::sync::SemaphorePermit<'_> {
-        self.permits
-            .acquire()
-            .await
-            .expect("this semaphore is never closed")
+    /// Whether one more may queue. Who asks what others wait for already does not queue, but is not told apart here.
+    pub fn has_room(&self) -> bool {
+        self.turns.has_room()
     }
 
     async fn read(&self, request: &Request) -> Result<Page, Failed> {
-        let _permit = self.permit().await;
+        let _permit = self.turns.take().await;
         let ranges = request.wanted.difference(&request.base);
         let page = self
             .table()

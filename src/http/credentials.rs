@@ -4,7 +4,7 @@
 use axum::http::HeaderMap;
 use axum::http::header::{AUTHORIZATION, COOKIE};
 
-use super::error::{ApiError, ErrorCode};
+use super::error::ApiError;
 use super::params::Query;
 
 /// The query's name of a ticket, and of a token where those are taken from there (RFC 6750, 2.3).
@@ -54,7 +54,7 @@ pub(super) fn find(headers: &HeaderMap, query: &Query, places: Places<'_>) -> Re
 fn bearer(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
     let mut lines = headers.get_all(AUTHORIZATION).iter();
     let Some(line) = lines.next() else { return Ok(None) };
-    let refused = || ApiError::new(ErrorCode::Unauthenticated, "`Authorization` must be one `Bearer` token.");
+    let refused = || ApiError::token_refused("`Authorization` must be one `Bearer` token.");
     let text = line.to_str().map_err(|_| refused())?;
     let (scheme, token) = text.trim().split_once(' ').ok_or_else(refused)?;
     if lines.next().is_some() || !scheme.eq_ignore_ascii_case("bearer") {
@@ -77,6 +77,7 @@ fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::error::ErrorCode;
     use axum::http::HeaderValue;
 
     const EVERYWHERE: Places<'_> = Places {
@@ -93,7 +94,11 @@ mod tests {
         headers
     }
 
-    fn found(lines: &[(&'static str, &'static str)], query: &str, places: Places<'_>) -> Result<Credential, ApiError> {
+    fn found(
+        lines: &[(&'static str, &'static str)],
+        query: &str,
+        places: Places<'_>,
+    ) -> Result<Credential, ApiError> {
         find(&headers(lines), &Query::parse(query)?, places)
     }
 
@@ -101,21 +106,37 @@ mod tests {
     fn the_header_wins_then_the_ticket_then_the_cookie_then_the_query() {
         let all = [("authorization", "Bearer header"), ("cookie", "session=cookie")];
         let query = "access_token=query&ticket=ticket";
-        assert_eq!(found(&all, query, EVERYWHERE).unwrap(), Credential::Token("header".into()));
-        assert_eq!(found(&all[1..], query, EVERYWHERE).unwrap(), Credential::Ticket("ticket".into()));
+        assert_eq!(
+            found(&all, query, EVERYWHERE).unwrap(),
+            Credential::Token("header".into())
+        );
+        assert_eq!(
+            found(&all[1..], query, EVERYWHERE).unwrap(),
+            Credential::Ticket("ticket".into())
+        );
         assert_eq!(
             found(&all[1..], "access_token=query", EVERYWHERE).unwrap(),
             Credential::Cookie("cookie".into())
         );
-        assert_eq!(found(&[], "access_token=query", EVERYWHERE).unwrap(), Credential::Token("query".into()));
+        assert_eq!(
+            found(&[], "access_token=query", EVERYWHERE).unwrap(),
+            Credential::Token("query".into())
+        );
         assert_eq!(found(&[], "", EVERYWHERE).unwrap(), Credential::Absent);
     }
 
     #[test]
     fn places_that_are_off_are_not_looked_at() {
-        let places = Places { ticket: false, query_token: false, cookie: None };
+        let places = Places {
+            ticket: false,
+            query_token: false,
+            cookie: None,
+        };
         let cookie = [("cookie", "session=cookie")];
-        assert_eq!(found(&cookie, "access_token=a&ticket=b", places).unwrap(), Credential::Absent);
+        assert_eq!(
+            found(&cookie, "access_token=a&ticket=b", places).unwrap(),
+            Credential::Absent
+        );
     }
 
     #[test]
@@ -133,8 +154,14 @@ mod tests {
 
     #[test]
     fn a_cookie_is_found_among_others_by_its_whole_name() {
-        let lines = [("cookie", "xsession=1; session2=2; session=\"three\"; session=four")];
-        assert_eq!(found(&lines, "", EVERYWHERE).unwrap(), Credential::Cookie("three".into()));
+        let lines = [(
+            "cookie",
+            "xsession=1; session2=2; session=\"three\"; session=four",
+        )];
+        assert_eq!(
+            found(&lines, "", EVERYWHERE).unwrap(),
+            Credential::Cookie("three".into())
+        );
     }
 
     #[test]

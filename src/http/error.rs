@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -13,8 +13,10 @@ use crate::pg::publish::PublishError;
 use crate::relay::NoSource;
 use crate::room::UnknownRoom;
 
-/// Seconds that a client is told to wait when the database or the relay is away.
-const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
+/// Seconds that a client is told to wait when the database or the relay is away, or it asks too often.
+pub(super) const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
+/// The same where somebody has to leave first.
+const RETRY_WHEN_FULL_SECONDS: HeaderValue = HeaderValue::from_static("5");
 
 /// Declares the codes with their texts and statuses in one table.
 macro_rules! error_codes {
@@ -58,6 +60,8 @@ error_codes! {
     NotAcceptable = "not_acceptable", NOT_ACCEPTABLE;
     /// The body did not arrive in time.
     RequestTimeout = "request_timeout", REQUEST_TIMEOUT;
+    /// Who asks is not known: no token, or one that is no good.
+    Unauthenticated = "unauthenticated", UNAUTHORIZED;
     /// The operator does not allow it, or the database's role may not do it.
     Forbidden = "forbidden", FORBIDDEN;
     /// A unique constraint has such a row already.
@@ -76,6 +80,14 @@ error_codes! {
     UnsupportedMediaType = "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE;
     /// The table does not take this row: a column that it lacks, a wrong type, a violated constraint.
     InvalidRow = "invalid_row", UNPROCESSABLE_ENTITY;
+    /// Requests, or new connections, come faster than they may.
+    RateLimited = "rate_limited", TOO_MANY_REQUESTS;
+    /// This address or subject has as many connections or subscriptions as it may.
+    TooManyConnections = "too_many_connections", TOO_MANY_REQUESTS;
+    /// The relay has as many connections as it may, of all clients.
+    TooManyInAll = "too_many_connections", SERVICE_UNAVAILABLE;
+    /// As many replays wait for their turn as may.
+    Overloaded = "overloaded", SERVICE_UNAVAILABLE;
     /// The database can't be asked now.
     DatabaseUnavailable = "database_unavailable", SERVICE_UNAVAILABLE;
     /// The relay is ending.
@@ -85,12 +97,17 @@ error_codes! {
 }
 
 /// An answer that is a problem: a code, a sentence for people, and on a reset the cursor to go on from.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ApiError {
     code: ErrorCode,
     detail: Cow<'static, str>,
     cursor: Option<Cursor>,
+    challenge: Option<&'static str>,
 }
+
+/// What a 401 asks for (RFC 6750, 3): a token, or another one.
+const TOKEN_WANTED: &str = "Bearer";
+const TOKEN_REFUSED: &str = "Bearer error=\"invalid_token\"";
 
 impl ApiError {
     /// `detail` is shown to clients: it must say nothing that the database said.
@@ -99,6 +116,7 @@ impl ApiError {
             code,
             detail: detail.into(),
             cursor: None,
+            challenge: None,
         }
     }
 
@@ -115,7 +133,30 @@ impl ApiError {
             code,
             detail: detail.into(),
             cursor: Some(cursor),
+            challenge: None,
         }
+    }
+
+    /// Nobody said who they are.
+    pub fn token_wanted() -> Self {
+        let detail = "Show who you are: a bearer's token, a ticket, or the cookie.";
+        Self {
+            challenge: Some(TOKEN_WANTED),
+            ..Self::new(ErrorCode::Unauthenticated, detail)
+        }
+    }
+
+    /// What was shown is no good. `detail` says nothing of its contents.
+    pub fn token_refused(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            challenge: Some(TOKEN_REFUSED),
+            ..Self::new(ErrorCode::Unauthenticated, detail)
+        }
+    }
+
+    /// They may not do this.
+    pub fn forbidden() -> Self {
+        Self::new(ErrorCode::Forbidden, "You may not do this in these rooms.")
     }
 
     /// The relay ends and takes no new requests.
@@ -135,6 +176,10 @@ impl From<FeedError> for ApiError {
             FeedError::Unavailable => Self::new(
                 ErrorCode::DatabaseUnavailable,
                 "Rows can't be read at the moment. Try again with the same cursor.",
+            ),
+            FeedError::Overloaded => Self::new(
+                ErrorCode::Overloaded,
+                "Too many ask for what they missed at the moment. Try again with the same cursor.",
             ),
             FeedError::Gone => Self::new(ErrorCode::UnknownSource, "This table is no longer attached."),
         }
@@ -223,8 +268,16 @@ impl IntoResponse for ApiError {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
+        let retry_after = match (self.code, status) {
+            (ErrorCode::TooManyConnections | ErrorCode::TooManyInAll, _) => Some(RETRY_WHEN_FULL_SECONDS),
+            (_, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) => Some(RETRY_AFTER_SECONDS),
+            _ => None,
+        };
+        if let Some(challenge) = self.challenge {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
+        if let Some(seconds) = retry_after {
+            headers.insert(RETRY_AFTER, seconds);
         }
         response
     }

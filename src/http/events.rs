@@ -6,17 +6,22 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use axum::extract::rejection::RawPathParamsRejection;
-use axum::extract::{RawPathParams, RawQuery, State};
-use axum::http::{HeaderMap, Method};
+use axum::extract::{RawPathParams, State};
+use axum::http::Method;
+use axum::http::request::Parts;
 use axum::response::Response;
 
 use super::accept::{Format, negotiate};
+use super::admission::Asker;
+use super::client_address::ClientAddress;
 use super::error::{ApiError, ErrorCode};
-use super::params::{ALL_ROOMS, MAX_ROOMS, Params, check_room};
+use super::limits::{Limit, Limits, Subscribed};
+use super::params::{ALL_ROOMS, Params, check_room};
 use super::stream::{self, EventStream, StreamFormat};
 use super::{Shared, poll};
+use crate::auth::Lease;
 use crate::cursor::Resume;
-use crate::feed::{Start, Subscription};
+use crate::feed::{FeedError, Start, Subscription};
 use crate::relay::LiveSource;
 use crate::room::{Room, RoomType};
 
@@ -48,35 +53,42 @@ impl Target {
 /// `GET …/events`: SSE, NDJSON, long poll or plain poll. `HEAD` gets the head that a `GET` would, without waiting.
 pub(super) async fn subscribe(
     State(shared): State<Arc<Shared>>,
-    method: Method,
+    address: ClientAddress,
     path: PathResult,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
+    parts: Parts,
 ) -> Result<Response, ApiError> {
+    let asker = Asker::admit(&shared, &parts, address, true).await?;
+    let limits = &shared.settings.limits;
     let target = Target::read(&shared, path)?;
-    let format = negotiate(&headers)?;
-    let mut params = Params::parse(query.as_deref(), &headers)?;
+    let format = negotiate(&parts.headers)?;
+    let mut params = Params::parse(parts.uri.query(), &parts.headers)?;
     if params.before.is_some() && (format != Format::Json || params.wait.is_some()) {
         return Err(ApiError::parameter(
             "`before` scrolls back: only a plain poll can do that.",
         ));
     }
-    if method == Method::HEAD {
+    if parts.method == Method::HEAD {
         params.wait = None;
     }
     let room_type = target.source.definition().room_type;
     let rooms = match &target.room {
         Some(name) => vec![room_type.parse(name)?],
         None if params.rooms.iter().any(|name| name == ALL_ROOMS) => firehose(&shared, &params.rooms)?,
-        None => several(room_type, &params.rooms)?,
+        None => several(limits, room_type, &params.rooms)?,
     };
-    match format {
+    let lease = asker.read(&shared, &target.source, &rooms).await?;
+    let answer = match format {
         Format::Stream(format) => {
+            let subscribed = asker.subscribe(&shared)?;
             let subscription = subscription(rooms, &params, 0, STREAM_PAGE_ROWS);
-            Ok(stream(&shared, &target.source, subscription, format).await)
+            stream(&shared, &target.source, subscription, format, (subscribed, lease)).await
         }
-        Format::Json => answer(&shared, &target.source, rooms, &params).await,
-    }
+        Format::Json => answer(&shared, &target.source, rooms, &params, &asker, lease).await,
+    };
+    answer.map_err(|error| match error.code() {
+        ErrorCode::Overloaded => limits.over(Limit::WaitingReplays, error),
+        _ => error,
+    })
 }
 
 /// Rows of one page of a stream's replay.
@@ -86,28 +98,41 @@ const STREAM_PAGE_ROWS: usize = 500;
 /// the client has the head is an event. And it does so once the tail has seen every row that was committed before the
 /// request came, as for a poll: `last` and "from now on" mean the same over every transport. While the database is away
 /// nobody waits for that.
+///
+/// # Errors
+/// `overloaded` where it needs a replay for which there is no room in the queue.
 async fn stream(
     shared: &Shared,
     source: &LiveSource,
     subscription: Subscription,
     format: StreamFormat,
-) -> Response {
+    (subscribed, lease): (Subscribed, Lease),
+) -> Result<Response, ApiError> {
     tokio::select! {
         _ = source.sync() => {}
         () = shared.drain.started() => {}
     }
     let mut feed = source.feed(subscription);
     let first = poll_fn(|cx| Poll::Ready(feed.poll_step(cx))).await;
+    if let Poll::Ready(Err(error @ FeedError::Overloaded)) = first {
+        return Err(error.into());
+    }
     let mut first = Some(first).filter(Poll::is_ready);
     let settings = &shared.settings;
-    let steps = move |cx: &mut Context<'_>| first.take().unwrap_or_else(|| feed.poll_step(cx));
-    stream::response(EventStream::new(
+    let steps = move |cx: &mut Context<'_>| {
+        // It counts as long as the stream lives.
+        let _ = &subscribed;
+        first.take().unwrap_or_else(|| feed.poll_step(cx))
+    };
+    let body = EventStream::new(
         steps,
         format,
         settings.heartbeat,
         settings.retry,
         &shared.drain,
-    ))
+        lease,
+    );
+    Ok(stream::response(body))
 }
 
 /// The JSON answer that the parameters ask for.
@@ -116,14 +141,17 @@ async fn answer(
     source: &LiveSource,
     rooms: Vec<Room>,
     params: &Params,
+    asker: &Asker,
+    lease: Lease,
 ) -> Result<Response, ApiError> {
     // A poll does not wait for a database that is known to be away.
     source.available()?;
     match (params.before, params.wait) {
         (Some(below), _) => poll::before(source, &rooms, below, params.limit).await,
         (None, Some(wait)) => {
+            let _subscribed = asker.subscribe(shared)?;
             let subscription = subscription(rooms, params, 0, params.limit + 1);
-            poll::long(source, subscription, params.limit, wait, &shared.drain).await
+            poll::long(source, subscription, params.limit, wait, &shared.drain, lease).await
         }
         (None, None) => {
             let subscription = subscription(rooms, params, params.limit, params.limit + 1);
@@ -169,7 +197,10 @@ fn firehose(shared: &Shared, names: &[String]) -> Result<Vec<Room>, ApiError> {
 }
 
 /// The canonical rooms of a query, each once, in the order given: `7` and `07` are one room where rooms are numbers.
-fn several(room_type: RoomType, names: &[String]) -> Result<Vec<Room>, ApiError> {
+///
+/// # Errors
+/// `invalid_parameter`, also for more rooms than one subscription may have; `unknown_room`.
+pub(super) fn several(limits: &Limits, room_type: RoomType, names: &[String]) -> Result<Vec<Room>, ApiError> {
     if names.is_empty() {
         return Err(ApiError::parameter("Name the rooms: `?room=a&room=b`."));
     }
@@ -180,8 +211,10 @@ fn several(room_type: RoomType, names: &[String]) -> Result<Vec<Room>, ApiError>
         if !rooms.contains(&room) {
             rooms.push(room);
         }
-        if rooms.len() > MAX_ROOMS {
-            return Err(ApiError::parameter("A subscription has at most 100 rooms."));
+        let most = limits.settings().rooms;
+        if rooms.len() > most {
+            let error = ApiError::parameter(format!("A subscription has at most {most} rooms."));
+            return Err(limits.over(Limit::Rooms, error));
         }
     }
     Ok(rooms)

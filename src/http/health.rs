@@ -5,11 +5,12 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::http::header::CACHE_CONTROL;
+use axum::http::header::{CACHE_CONTROL, RETRY_AFTER};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use super::Shared;
+use super::error::RETRY_AFTER_SECONDS;
 use crate::relay::Readiness;
 
 /// `GET /health/live`: the process answers.
@@ -32,5 +33,9 @@ pub(super) async fn ready(State(shared): State<Arc<Shared>>) -> Response {
 }
 
 fn answer(status: StatusCode, body: serde_json::Value) -> Response {
-    (status, [(CACHE_CONTROL, "no-store")], Json(body)).into_response()
+    let mut response = (status, [(CACHE_CONTROL, "no-store")], Json(body)).into_response();
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
+    }
+    response
 }

@@ -1,25 +1,38 @@
 //! HTTP: the routes and what stands before them. Only this module knows status codes.
 //!
 //! ```text
-//! serve (sockets, limits) ─► CORS ─► panics ─► gzip ─► drain gate ─► routes: events (SSE | NDJSON | long poll | poll)
-//!                                                                            publish, health, problems
+//! serve (sockets, TLS, limits) ─► CORS ─► panics ─► gzip ─► drain gate ─► routes: events (SSE | NDJSON | long poll | poll)
+//!                                                                            publish, health, metrics, problems
 //! ```
 //!
-//! The client's code ([`client`]) stands beside CORS: every origin may load it.
+//! The client's code ([`client`]) stands beside CORS: every origin may load it. What one client may take is counted in
+//! [`limits`]; who a client is without a token says [`client_address`], which pages may post says [`origin`].
 
 mod accept;
+mod admission;
+mod body;
 mod client;
+mod client_address;
 mod cors;
+mod credentials;
 mod error;
 mod events;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod health;
+pub mod limits;
+mod metrics;
 mod ndjson;
+mod origin;
 mod params;
 mod poll;
 mod publish;
 pub mod serve;
 mod sse;
 mod stream;
+mod tickets;
+pub mod tls;
+mod wire;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -27,17 +40,21 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::header::{ACCEPT, CONNECTION, VARY};
+use axum::http::header::{ACCEPT, CONNECTION, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderValue, Version};
 use axum::middleware::{Next, from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, get};
+use axum::routing::{MethodRouter, get, post};
 use futures_util::FutureExt;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Predicate};
+use tower_http::set_header::SetResponseHeaderLayer;
 
 pub use error::{ApiError, ErrorCode};
+pub use limits::Limits;
+pub use metrics::Metrics;
 
+use crate::auth::Gate;
 use crate::relay::Relay;
 use crate::shutdown::Drain;
 
@@ -56,13 +73,17 @@ pub struct HttpSettings {
     pub heartbeat: Duration,
     /// How long an EventSource waits before it reconnects; `None`: random, from one to three seconds.
     pub retry: Option<Duration>,
-    /// Bytes of a request's body at most.
-    pub max_body_bytes: usize,
+    /// What clients may take. The accept loop counts in the same.
+    pub limits: Arc<Limits>,
+    /// What `GET /metrics` renders.
+    pub metrics: Metrics,
 }
 
 impl Default for HttpSettings {
-    /// The defaults of the command line.
+    /// The defaults of the command line, and connections without a bound.
     fn default() -> Self {
+        let metrics = Metrics::new();
+        let limits = Limits::new(crate::config::Limits::default(), usize::MAX, &metrics);
         Self {
             allow_origins: Vec::new(),
             base_path: String::new(),
@@ -70,7 +91,8 @@ impl Default for HttpSettings {
             allow_firehose: false,
             heartbeat: Duration::from_secs(15),
             retry: None,
-            max_body_bytes: 1 << 20,
+            limits: Arc::new(limits),
+            metrics,
         }
     }
 }
@@ -78,6 +100,7 @@ impl Default for HttpSettings {
 /// What every handler sees.
 struct Shared {
     relay: Arc<Relay>,
+    gate: Arc<Gate>,
     settings: HttpSettings,
     drain: Drain,
 }
@@ -86,6 +109,7 @@ struct Shared {
 /// layers around all of them; problems, compression and CORS stand around what it gives back.
 pub fn router(
     relay: Arc<Relay>,
+    gate: Arc<Gate>,
     settings: HttpSettings,
     drain: Drain,
     wrap: impl FnOnce(Router) -> Router,
@@ -94,13 +118,15 @@ pub fn router(
     let cors = cors::layer(&settings.allow_origins);
     let shared = Arc::new(Shared {
         relay,
+        gate,
         settings,
         drain,
     });
 
     let health: Router<Arc<Shared>> = Router::new()
         .route("/health/live", with_problems(get(health::live)))
-        .route("/health/ready", with_problems(get(health::ready)));
+        .route("/health/ready", with_problems(get(health::ready)))
+        .route("/metrics", with_problems(get(metrics::render)));
     let events = events_routes(&shared);
     let (routes, code) = if base.is_empty() {
         (health.merge(events), client::routes())
@@ -121,7 +147,15 @@ pub fn router(
         Some(cors) => routes.layer(cors),
         None => routes,
     };
-    routes.merge(code.layer(compression))
+    with_security_headers(routes.merge(code.layer(compression)))
+}
+
+/// What every answer tells browsers, whatever it is: its media type is meant, and addresses (they name rooms) stay here.
+fn with_security_headers(routes: Router) -> Router {
+    let header = |name, value| SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value));
+    routes
+        .layer(header(X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .layer(header(REFERRER_POLICY, "no-referrer"))
 }
 
 /// The routes of events, all of whose answers vary with `Accept`, and which take nothing new during the drain.
@@ -133,6 +167,11 @@ fn events_routes(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
         .route("/v1/events", rooms())
         .route("/v1/sources/{source}/rooms/{room}/events", room())
         .route("/v1/sources/{source}/events", rooms())
+        .route("/v1/tickets", with_problems(post(tickets::issue)))
+        .route(
+            "/v1/sources/{source}/tickets",
+            with_problems(post(tickets::issue)),
+        )
         .layer(from_fn_with_state(shared.drain.clone(), refuse_while_draining))
         .layer(map_response(vary_by_accept))
 }

@@ -11,8 +11,6 @@ use crate::cursor::Resume;
 
 /// Bytes of a room's name at most.
 const MAX_ROOM_BYTES: usize = 1024;
-/// Rooms of one subscription at most.
-pub(super) const MAX_ROOMS: usize = 100;
 /// The value of `room` that means all rooms of the source.
 pub(super) const ALL_ROOMS: &str = "*";
 /// The default of `limit`, in events.

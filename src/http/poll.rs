@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use tokio::time::Instant;
 
 use super::error::{ApiError, ErrorCode};
+use crate::auth::Lease;
 use crate::cursor::Cursor;
 use crate::feed::{Batch, Feed, FeedError, ResetCode, Step, Subscription};
 use crate::relay::{LiveSource, Older};
@@ -31,7 +32,7 @@ pub(super) async fn plain(
 }
 
 /// A long poll: what there is now, else what comes within `wait`, else an empty list with the cursor to go on from.
-/// It ends at once when the relay drains.
+/// It ends at once when the relay drains, and with its `lease`.
 ///
 /// # Errors
 /// As [`plain`].
@@ -41,6 +42,7 @@ pub(super) async fn long(
     limit: usize,
     wait: Duration,
     drain: &Drain,
+    mut lease: Lease,
 ) -> Result<Response, ApiError> {
     let deadline = Instant::now() + wait;
     let mut page = Page::new(limit);
@@ -62,6 +64,8 @@ pub(super) async fn long(
     tracing::debug!(cursor = %ready, "a long poll waits");
     tokio::select! {
         biased;
+        // Rows that come in the same moment are not theirs any longer.
+        ended = lease.ended() => Err(ended.into()),
         more = page.follow(&mut feed) => {
             let more = more? || feed.has_more();
             let cursor = page.cursor.clone().filter(|_| !more);

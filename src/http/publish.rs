@@ -2,28 +2,27 @@
 
 use std::error::Error;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Request, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ORIGIN};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
+use axum::http::header::CACHE_CONTROL;
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::value::RawValue;
 
 use super::Shared;
+use super::admission::Asker;
+use super::body::{check_content_type, read_body};
+use super::client_address::ClientAddress;
 use super::error::{ApiError, ErrorCode};
 use super::events::{PathResult, Target};
+use super::origin::{check_origin, host};
 use crate::pg::publish::NewRow;
-
-/// How long a body may take to arrive.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Inserts the body's row in the path's room: `201 {"id":…,"room":…}`, of a journal with `"key":{…}`.
 pub(super) async fn publish(
     State(shared): State<Arc<Shared>>,
+    address: ClientAddress,
     path: PathResult,
     request: Request,
 ) -> Result<Response, ApiError> {
@@ -33,11 +32,16 @@ pub(super) async fn publish(
             "Publishing is off (`--allow-publish`).",
         ));
     }
+    let (parts, body) = request.into_parts();
+    let allowed = &shared.settings.allow_origins;
+    check_origin(&parts.headers, host(&parts), allowed, false)?;
+    let asker = Asker::admit(&shared, &parts, address, false).await?;
     let target = Target::read(&shared, path)?;
-    check_content_type(request.headers())?;
+    check_content_type(&parts.headers)?;
     let name = target.room.expect("only paths with a room have POST");
     let room = target.source.definition().room_type.parse(&name)?;
-    let row = read_row(&read_body(request, shared.settings.max_body_bytes).await?)?;
+    shared.gate.publish(&asker.access, &target.source, &room)?;
+    let row = read_row(&read_body(body, &shared.settings.limits).await?)?;
     let published = target.source.publish(&room, &row).await.inspect_err(|error| {
         tracing::warn!(
             %error,
@@ -62,50 +66,6 @@ struct Answer<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<Box<RawValue>>,
     room: &'a str,
-}
-
-/// JSON, or nothing said where no browser asks: a page of another origin may send a body without a type, but not one
-/// of type JSON, without being asked for a preflight (Fetch standard, CORS-safelisted request header).
-fn check_content_type(headers: &HeaderMap) -> Result<(), ApiError> {
-    let admitted = match headers.get(CONTENT_TYPE) {
-        None => !headers.contains_key(ORIGIN),
-        Some(value) => {
-            let essence = value
-                .to_str()
-                .unwrap_or_default()
-                .split(';')
-                .next()
-                .unwrap_or_default()
-                .trim();
-            essence.eq_ignore_ascii_case("application/json")
-        }
-    };
-    if admitted {
-        return Ok(());
-    }
-    Err(ApiError::new(
-        ErrorCode::UnsupportedMediaType,
-        "The body must be sent as application/json.",
-    ))
-}
-
-async fn read_body(request: Request, max_bytes: usize) -> Result<Bytes, ApiError> {
-    let body = Limited::new(request.into_body(), max_bytes).collect();
-    match tokio::time::timeout(BODY_TIMEOUT, body).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(ApiError::new(
-            ErrorCode::BodyTooLarge,
-            format!("The body is larger than {max_bytes} bytes."),
-        )),
-        Ok(Err(_)) => Err(ApiError::new(
-            ErrorCode::InvalidBody,
-            "The body could not be read.",
-        )),
-        Err(_) => Err(ApiError::new(
-            ErrorCode::RequestTimeout,
-            "The body did not arrive in time.",
-        )),
-    }
 }
 
 fn read_row(body: &[u8]) -> Result<NewRow, ApiError> {

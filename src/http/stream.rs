@@ -19,10 +19,11 @@ use tokio::time::{Instant, Sleep};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::{ndjson, sse};
+use crate::auth::Lease;
 use crate::feed::{FeedError, Step};
 use crate::shutdown::Drain;
 
-/// The pause before a feed is asked again after its database was away: doubled each time up to the second, then
+/// The pause before a feed is asked again after its database was away, or had no time for it: doubled each time up to the second, then
 /// multiplied with a random factor from a half to one.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 
@@ -105,6 +106,8 @@ pub(super) struct EventStream<P> {
     end_at: Option<Instant>,
     drain: Drain,
     drained: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// The right to it.
+    lease: Lease,
     /// One timer for the earliest of the three instants above; it is not touched by a delivery.
     timer: Pin<Box<Sleep>>,
     over: bool,
@@ -115,13 +118,14 @@ where
     P: FnMut(&mut Context<'_>) -> Poll<Result<Step, FeedError>> + Unpin,
 {
     /// A stream of what `poll_step` yields, with a sign of life every `heartbeat`. `retry`: how long an EventSource
-    /// waits before it reconnects; `None` is random from one to three seconds.
+    /// waits before it reconnects; `None` is random from one to three seconds. It ends with its `lease`.
     pub(super) fn new(
         poll_step: P,
         format: StreamFormat,
         heartbeat: Duration,
         retry: Option<Duration>,
         drain: &Drain,
+        lease: Lease,
     ) -> Self {
         let heartbeat_at = Instant::now() + heartbeat;
         Self {
@@ -135,6 +139,7 @@ where
             end_at: None,
             drain: drain.clone(),
             drained: Box::pin(drain.listener()),
+            lease,
             timer: Box::pin(tokio::time::sleep_until(heartbeat_at)),
             over: false,
         }
@@ -145,6 +150,9 @@ where
         if self.end_at.is_none() && self.drained.as_mut().poll(cx).is_ready() {
             self.end_at = Some(Instant::now() + self.drain.stagger());
             self.set_timer();
+        }
+        if let Poll::Ready(ended) = self.lease.poll_ended(cx) {
+            return Poll::Ready(self.end(ended.code()));
         }
         loop {
             while self.timer.as_mut().poll(cx).is_ready() {
@@ -166,7 +174,7 @@ where
                     }
                 }
                 Poll::Ready(Err(FeedError::Gone)) => return Poll::Ready(self.end("unknown_source")),
-                Poll::Ready(Err(FeedError::Unavailable)) => {
+                Poll::Ready(Err(FeedError::Unavailable | FeedError::Overloaded)) => {
                     self.retry_at = Some(Instant::now() + back_off(self.failures));
                     self.failures += 1;
                     self.set_timer();

@@ -14,13 +14,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{AsyncMessage, Client, NoTls};
+use tokio_postgres::{AsyncMessage, Client};
 use tokio_util::sync::CancellationToken;
 
 use super::backoff::Backoff;
+use super::reauthorize::{self, Reauthorizations, Reauthorize};
 use super::{Database, PgError};
 
 const NOTIFY: &str = include_str!("../../sql/notify.sql");
@@ -110,6 +111,11 @@ impl Bell {
         self.shared.changed.subscribe()
     }
 
+    /// The calls of `rowcast.reauthorize`; and one for all rooms whenever some may have been missed.
+    pub fn reauthorizations(&self) -> Reauthorizations {
+        Reauthorizations::new(self.shared.reauthorize.subscribe())
+    }
+
     /// Whether bells are heard.
     pub fn status(&self) -> watch::Receiver<ListenStatus> {
         self.shared.status.subscribe()
@@ -120,6 +126,7 @@ impl Bell {
 struct Shared {
     sources: Mutex<Sources>,
     changed: watch::Sender<u64>,
+    reauthorize: broadcast::Sender<Reauthorize>,
     status: watch::Sender<ListenStatus>,
     /// The nonce that is waited for. Others pass by: of other relays, or of anybody (any role may notify).
     expected_probe: AtomicU64,
@@ -139,6 +146,7 @@ enum Heard<'a> {
     Ring(&'a str),
     Busy(&'a str),
     SourcesChanged,
+    Reauthorize(Reauthorize),
     Probe(u64),
     /// Of a later version, or somebody's joke: any role of the database may notify.
     Unknown,
@@ -150,6 +158,7 @@ impl<'a> Heard<'a> {
             None => Self::Ring(payload),
             Some(("busy", source)) => Self::Busy(source),
             Some(("sources", _)) => Self::SourcesChanged,
+            Some(("reauthorize", whom)) => Reauthorize::parse(whom).map_or(Self::Unknown, Self::Reauthorize),
             Some(("probe", nonce)) => nonce.parse().map_or(Self::Unknown, Self::Probe),
             Some(_) => Self::Unknown,
         }
@@ -162,6 +171,7 @@ impl Shared {
         Self {
             sources: Mutex::default(),
             changed: watch::Sender::new(0),
+            reauthorize: broadcast::Sender::new(reauthorize::WAITING),
             status: watch::Sender::new(ListenStatus::Down { reason }),
             expected_probe: AtomicU64::new(0),
             probe: watch::Sender::new(0),
@@ -177,11 +187,17 @@ impl Shared {
             Heard::Ring(source) => self.count(source, |state| state.rings += 1),
             Heard::Busy(source) => self.count(source, |state| state.busies += 1),
             Heard::SourcesChanged => self.changed.send_modify(|count| *count += 1),
+            Heard::Reauthorize(whom) => self.reauthorize(whom),
             Heard::Probe(nonce) if nonce == self.expected_probe.load(Ordering::Relaxed) => {
                 self.probe.send_replace(nonce);
             }
             Heard::Probe(_) | Heard::Unknown => {}
         }
+    }
+
+    /// It is no error if nobody receives.
+    fn reauthorize(&self, whom: Reauthorize) {
+        let _ = self.reauthorize.send(whom);
     }
 
     fn count(&self, source: &str, count: impl FnOnce(&mut BellState)) {
@@ -204,6 +220,7 @@ impl Shared {
         drop(sources);
         if listening {
             self.changed.send_modify(|count| *count += 1);
+            self.reauthorize(Reauthorize::ALL);
         }
     }
 
@@ -285,11 +302,8 @@ impl Listener {
 
     /// One connection, from its opening to its loss.
     async fn connection(&self, backoff: &mut Backoff) -> Result<std::convert::Infallible, Lost> {
-        let config = self.listen.config("listen");
-        let opened = timeout(LISTEN_WITHIN, config.connect(NoTls))
-            .await
-            .map_err(|_| Lost::Silent)?;
-        let (client, mut connection) = opened.map_err(|error| self.listen.connect_error(error))?;
+        let opened = timeout(LISTEN_WITHIN, self.listen.dial("listen")).await;
+        let (client, mut connection) = opened.map_err(|_| Lost::Silent)??;
         let messages = async {
             loop {
                 match poll_fn(|cx| connection.poll_message(cx)).await {

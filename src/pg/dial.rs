@@ -2,35 +2,34 @@
 
 use std::time::Duration;
 
-use deadpool_postgres::ClientWrapper;
+use deadpool_postgres::{ClientWrapper, Connect};
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use tokio_postgres::config::{Host, SslMode, SslNegotiation, TargetSessionAttrs};
-use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
+use tokio_postgres::config::{Host, TargetSessionAttrs};
+use tokio_postgres::{Client, Config, SimpleQueryMessage};
 
 use super::error::{self, PgError, Target};
 use super::session;
+use super::tls::{Driver, Tls};
+use super::url;
 
 /// How long opening a session may take in all: a stopped server's kernel still takes connections, nobody answers.
 pub(super) const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
-/// The URL as a configuration with our manners, and its words for messages.
-pub(super) fn parse(url: &str) -> Result<(Config, Target), PgError> {
-    // tokio-postgres takes these for malformed values; say what is the matter instead.
-    if url.contains("sslmode=verify-") || url.contains("sslrootcert") {
-        return Err(PgError::TlsUnsupported);
-    }
+/// The URL as a configuration with our manners, its TLS, and its words for messages.
+pub(super) fn parse(url: &str) -> Result<(Config, Tls, Target), PgError> {
+    let (url, parameters) = url::without_tls(url);
     let mut config: Config = url.parse().map_err(|error| PgError::MalformedUrl {
         reason: error::describe(&error),
     })?;
-    if config.get_ssl_mode() == SslMode::Require || config.get_ssl_negotiation() == SslNegotiation::Direct {
-        return Err(PgError::TlsUnsupported);
-    }
     if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
         let reason = "it names no host (for a socket: postgres:///NAME?host=/var/run/postgresql)".to_owned();
         return Err(PgError::MalformedUrl { reason });
     }
     let target = target(&config);
+    let tls = Tls::new(parameters, &mut config)?;
     // A half-open connection is found by keepalives (10 s idle, then three probes 3 s apart) or by 12 s without an
     // acknowledgement: within some 20 s, where the defaults take hours.
     config
@@ -43,7 +42,7 @@ pub(super) fn parse(url: &str) -> Result<(Config, Target), PgError> {
     if config.get_connect_timeout().is_none() {
         config.connect_timeout(Duration::from_secs(5));
     }
-    Ok((config, target))
+    Ok((config, tls, target))
 }
 
 fn target(config: &Config) -> Target {
@@ -84,8 +83,13 @@ pub(super) fn with_pinned_settings(plain: &Config) -> Config {
     config
 }
 
-pub(super) async fn open(config: &Config, target: &Target, purpose: &str) -> Result<ClientWrapper, PgError> {
-    let (client, driver) = dial(config, target, purpose).await?;
+pub(super) async fn open(
+    config: &Config,
+    tls: &Tls,
+    target: &Target,
+    purpose: &str,
+) -> Result<ClientWrapper, PgError> {
+    let (client, driver) = dial(config, tls, target, purpose).await?;
     Ok(ClientWrapper::new(client, driver))
 }
 
@@ -96,31 +100,52 @@ pub(super) async fn open(config: &Config, target: &Target, purpose: &str) -> Res
 ///
 /// As [`super::Database::connect`].
 pub async fn open_unpinned(url: &str, purpose: &str) -> Result<Client, PgError> {
-    let (mut config, target) = parse(url)?;
+    let (mut config, tls, target) = parse(url)?;
     // What is read-only by default is no standby; a relay's own sessions tell the two apart, by pinning that setting.
     config.target_session_attrs(TargetSessionAttrs::Any);
-    let (client, _driver) = dial(&config, &target, purpose).await?;
+    let (client, _driver) = dial(&config, &tls, &target, purpose).await?;
     Ok(client)
 }
 
 /// Connects, and drives the connection in a task that ends with its client.
-async fn dial(config: &Config, target: &Target, purpose: &str) -> Result<(Client, JoinHandle<()>), PgError> {
+async fn dial(
+    config: &Config,
+    tls: &Tls,
+    target: &Target,
+    purpose: &str,
+) -> Result<(Client, JoinHandle<()>), PgError> {
     let config = named(config, purpose);
-    let (client, connection) = match timeout(CONNECT_WITHIN, config.connect(NoTls)).await {
+    let (client, driver) = match timeout(CONNECT_WITHIN, tls.connect(&config)).await {
         Ok(connected) => connected.map_err(|error| target.connect_error(error))?,
         Err(_) => return Err(target.unanswered(format!("no answer within {CONNECT_WITHIN:?}"))),
     };
-    let purpose = purpose.to_owned();
-    let driver = tokio::spawn(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(
-                purpose,
-                reason = error::describe(&error),
-                "a connection to PostgreSQL broke"
-            );
+    Ok((client, tokio::spawn(drive(driver, purpose.to_owned()))))
+}
+
+async fn drive(driver: Driver, purpose: String) {
+    if let Err(error) = driver.await {
+        tracing::debug!(
+            purpose,
+            reason = error::describe(&error),
+            "a connection to PostgreSQL broke"
+        );
+    }
+}
+
+/// How a pool connects.
+impl Connect for Tls {
+    fn connect(
+        &self,
+        config: &Config,
+    ) -> BoxFuture<'_, Result<(Client, JoinHandle<()>), tokio_postgres::Error>> {
+        let config = config.clone();
+        let purpose = config.get_application_name().unwrap_or_default().to_owned();
+        async move {
+            let (client, driver) = Tls::connect(self, &config).await?;
+            Ok((client, tokio::spawn(drive(driver, purpose))))
         }
-    });
-    Ok((client, driver))
+        .boxed()
+    }
 }
 
 /// Poolers answer an option they don't know with `unsupported startup parameter` (PgBouncer, any version) while the

@@ -9,18 +9,24 @@ use std::time::Duration;
 use deadpool_postgres::{PoolError, TimeoutType};
 use tokio_postgres::error::{DbError, Severity, SqlState};
 
+use super::tls::{self, TlsSettingError};
+
 /// An error of the PostgreSQL side.
 #[derive(Debug, thiserror::Error)]
 pub enum PgError {
     /// The URL can't be parsed, or lacks a part.
     #[error("the database URL is malformed: {reason}")]
     MalformedUrl { reason: String },
-    /// The URL asks for TLS.
-    #[error(
-        "the database URL asks for TLS (sslmode, sslrootcert, sslnegotiation): TLS to PostgreSQL comes later; use \
-         sslmode=disable or prefer, or a tunnel"
-    )]
-    TlsUnsupported,
+    /// What the URL says of TLS is no good, or a file that it names.
+    #[error("the database URL: {0}")]
+    TlsSetting(#[from] TlsSettingError),
+    /// No TLS where it is asked for, or a certificate that is not trusted.
+    #[error("TLS with PostgreSQL at {target} failed: {reason}")]
+    Tls {
+        target: String,
+        reason: String,
+        cause: tokio_postgres::Error,
+    },
     /// Nothing answers at the address, or it does not answer in time.
     #[error("no PostgreSQL answers at {target}: {reason}")]
     Unreachable {
@@ -84,11 +90,12 @@ impl PgError {
         match self {
             Self::Unreachable { .. }
             | Self::Connect { .. }
+            | Self::Tls { .. }
             | Self::TimedOut { .. }
             | Self::ConnectionLost(_) => true,
             Self::Rejected { .. } | Self::NoDatabase { .. } | Self::ReadOnly { .. } => true,
             Self::MalformedUrl { .. }
-            | Self::TlsUnsupported
+            | Self::TlsSetting(_)
             | Self::NoAnswer
             | Self::UnknownOperation
             | Self::PoolTimeout { .. }
@@ -114,10 +121,11 @@ impl PgError {
             | Self::NoDatabase { cause, .. }
             | Self::ReadOnly { cause, .. }
             | Self::Connect { cause, .. }
+            | Self::Tls { cause, .. }
             | Self::Statement(cause)
             | Self::ConnectionLost(cause) => Some(cause),
             Self::MalformedUrl { .. }
-            | Self::TlsUnsupported
+            | Self::TlsSetting(_)
             | Self::NoAnswer
             | Self::UnknownOperation
             | Self::PoolTimeout { .. }
@@ -206,6 +214,13 @@ impl Target {
         let target = self.server.clone();
         let user = self.user.clone().unwrap_or_else(|| "of this process".to_owned());
         let reason = describe(&cause);
+        if let Some(reason) = tls::failure(&cause) {
+            return PgError::Tls {
+                target,
+                reason,
+                cause,
+            };
+        }
         if let Some(io) = io_error(&cause) {
             // tokio-postgres reports `target_session_attrs=read-write` this way.
             if io.kind() == std::io::ErrorKind::PermissionDenied && io.raw_os_error().is_none() {

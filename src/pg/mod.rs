@@ -6,6 +6,7 @@
 
 pub mod answer;
 pub mod attach;
+pub mod authorize;
 pub mod backoff;
 pub mod bell;
 mod dial;
@@ -13,17 +14,25 @@ mod error;
 pub mod flag;
 pub mod migrate;
 pub mod publish;
+pub mod reauthorize;
 pub mod script;
+mod secret;
 pub mod server;
 mod session;
 pub mod source;
 mod statements;
 pub mod store;
 mod template;
+pub mod tickets;
+mod tls;
+mod tls_files;
+mod url;
+mod verify;
 
 pub use dial::open_unpinned;
 pub use error::{PgError, in_words};
 pub use session::Session;
+pub use tls::TlsSettingError;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,10 +40,11 @@ use std::time::Duration;
 use deadpool_postgres::{ClientWrapper, Metrics};
 use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 use tokio::time::timeout;
-use tokio_postgres::{Config, NoTls};
+use tokio_postgres::{Client, Config};
 
 use dial::{CONNECT_WITHIN, honours_options, named, open, parse, refuses_options, with_pinned_settings};
 use error::Target;
+use tls::{Driver, Tls};
 
 /// A pooled connection that lay idle for longer is asked whether it is alive before it is handed out.
 const TRUSTED_IDLE: Duration = Duration::from_secs(1);
@@ -44,6 +54,9 @@ const RECYCLE_WITHIN: Duration = Duration::from_secs(2);
 
 /// Connections that insert what was published. Few: publishing is a convenience, each insert takes a millisecond.
 const HOST_POOL_SIZE: usize = 4;
+
+/// Connections that ask who may read. Apart from the others, since the operator's statement may be slow.
+const AUTHORIZE_POOL_SIZE: usize = 4;
 
 /// Bounds of the pool.
 #[derive(Clone, Copy, Debug)]
@@ -74,9 +87,11 @@ struct Inner {
     plain: Config,
     /// The same with the pinned settings, where the server takes them at the start.
     pinned: Option<Config>,
+    tls: Tls,
     target: Target,
     pool: Pool,
     host_pool: Pool,
+    authorize_pool: Pool,
     wait: Duration,
 }
 
@@ -94,15 +109,15 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// Each in one line without secrets: a malformed URL, TLS asked for, nobody at the address, no such database, wrong
-    /// password, a standby.
+    /// Each in one line without secrets: a malformed URL, a parameter of TLS or a file of it that is no good, nobody at the
+    /// address, TLS that fails, no such database, wrong password, a standby.
     pub async fn connect(url: &str, options: &PoolOptions) -> Result<Self, PgError> {
-        let (plain, target) = parse(url)?;
+        let (plain, tls, target) = parse(url)?;
         let pinned = with_pinned_settings(&plain);
-        let honoured = match open(&pinned, &target, "probe").await {
+        let honoured = match open(&pinned, &tls, &target, "probe").await {
             Ok(client) => honours_options(&client).await?,
             Err(error) if refuses_options(&error) => {
-                open(&plain, &target, "probe").await?;
+                open(&plain, &tls, &target, "probe").await?;
                 false
             }
             Err(error) => return Err(error),
@@ -113,42 +128,48 @@ impl Database {
                 "start-up options are not taken (a pooler?): every read sets what it needs itself"
             );
         }
-        Self::build(plain, honoured.then_some(pinned), target, options)
+        Self::build(plain, honoured.then_some(pinned), tls, target, options)
     }
 
     /// Opens nothing yet: for an address that is only listened on, whose absence is no reason to fail.
     ///
     /// # Errors
     ///
-    /// A malformed URL, or one that asks for TLS.
+    /// A malformed URL, or a parameter of TLS or a file of it that is no good.
     pub fn unconnected(url: &str) -> Result<Self, PgError> {
-        let (plain, target) = parse(url)?;
-        Self::build(plain, None, target, &PoolOptions::default())
+        let (plain, tls, target) = parse(url)?;
+        Self::build(plain, None, tls, target, &PoolOptions::default())
     }
 
     fn build(
         plain: Config,
         pinned: Option<Config>,
+        tls: Tls,
         target: Target,
         options: &PoolOptions,
     ) -> Result<Self, PgError> {
         let pool = pool(
             named(pinned.as_ref().unwrap_or(&plain), "pool"),
+            tls.clone(),
             options.size,
             options.wait,
         );
-        let host_pool = pool_of_host(&plain, options.wait);
-        let (pool, host_pool) = match (pool, host_pool) {
-            (Ok(pool), Ok(host_pool)) => (pool, host_pool),
-            (Err(error), _) | (_, Err(error)) => return Err(target.unanswered(error.to_string())),
-        };
+        let unbuilt = |error: deadpool_postgres::BuildError| target.unanswered(error.to_string());
+        let of_host = |purpose, size| self::pool(named(&plain, purpose), tls.clone(), size, options.wait);
+        let (pool, host_pool, authorize_pool) = (
+            pool.map_err(unbuilt)?,
+            of_host("publish", HOST_POOL_SIZE).map_err(unbuilt)?,
+            of_host("authorize", AUTHORIZE_POOL_SIZE).map_err(unbuilt)?,
+        );
         Ok(Self {
             inner: Arc::new(Inner {
                 plain,
                 pinned,
+                tls,
                 target,
                 pool,
                 host_pool,
+                authorize_pool,
                 wait: options.wait,
             }),
         })
@@ -173,6 +194,7 @@ impl Database {
         let inner = &*self.inner;
         let client = open(
             inner.pinned.as_ref().unwrap_or(&inner.plain),
+            &inner.tls,
             &inner.target,
             purpose,
         )
@@ -202,39 +224,46 @@ impl Database {
     ///
     /// As [`Database::pooled`].
     pub async fn host_session(&self) -> Result<Session, PgError> {
+        self.unpinned(&self.inner.host_pool).await
+    }
+
+    /// Borrows a session for the operator's statement of who may read, from a pool of four of its own. Its settings are
+    /// those of the role, too.
+    pub(super) async fn authorize_session(&self) -> Result<Session, PgError> {
+        self.unpinned(&self.inner.authorize_pool).await
+    }
+
+    async fn unpinned(&self, pool: &Pool) -> Result<Session, PgError> {
         let inner = &*self.inner;
-        let object = inner
-            .host_pool
+        let object = pool
             .get()
             .await
             .map_err(|error| inner.target.pool_error(error, inner.wait))?;
         Ok(Session::pooled(object, false))
     }
 
-    /// The settings of a connection that is opened by hand (the LISTEN connection). Pinned like any other: a database
-    /// that is read-only by default would be taken for a standby.
-    pub(super) fn config(&self, purpose: &str) -> Config {
+    /// A connection that the caller drives (the LISTEN connection). Pinned like any other: a database that is read-only by
+    /// default would be taken for a standby. The caller bounds its time.
+    pub(super) async fn dial(&self, purpose: &str) -> Result<(Client, Driver), PgError> {
         let inner = &*self.inner;
-        named(inner.pinned.as_ref().unwrap_or(&inner.plain), purpose)
+        let config = named(inner.pinned.as_ref().unwrap_or(&inner.plain), purpose);
+        let connected = inner.tls.connect(&config).await;
+        connected.map_err(|error| inner.target.connect_error(error))
     }
-
-    /// Sorts an error of such a connection.
-    pub(super) fn connect_error(&self, error: tokio_postgres::Error) -> PgError {
-        self.inner.target.connect_error(error)
-    }
-}
-
-fn pool_of_host(plain: &Config, wait: Duration) -> Result<Pool, deadpool_postgres::BuildError> {
-    pool(named(plain, "publish"), HOST_POOL_SIZE, wait)
 }
 
 /// Opens no connection until one is asked for. Dead connections are replaced when they are next asked for, so that a pool
 /// recovers by itself from a database that went away.
-fn pool(config: Config, size: usize, wait: Duration) -> Result<Pool, deadpool_postgres::BuildError> {
+fn pool(
+    config: Config,
+    tls: Tls,
+    size: usize,
+    wait: Duration,
+) -> Result<Pool, deadpool_postgres::BuildError> {
     // `Fast` looks only whether the socket is known to be closed; the hook asks those that lay idle.
-    let manager = Manager::from_config(
+    let manager = Manager::from_connect(
         config,
-        NoTls,
+        tls,
         ManagerConfig {
             recycling_method: RecyclingMethod::Fast,
         },

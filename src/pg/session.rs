@@ -107,13 +107,20 @@ impl Session {
         }
     }
 
-    fn client(&self) -> &ClientWrapper {
+    /// With its cache of prepared statements.
+    pub(super) fn client(&self) -> &ClientWrapper {
         match &self.connection {
             Connection::Dedicated(client) => client,
             Connection::Pooled(object) => object
                 .as_ref()
                 .expect("a pooled session has its object until its drop"),
         }
+    }
+
+    /// Whether the connection is to be closed instead of going back to its pool: set before a transaction whose end is not
+    /// sent yet, so that nobody gets it should this one be dropped half-way.
+    pub(super) fn set_broken(&self, broken: bool) {
+        self.broken.store(broken, Ordering::Relaxed);
     }
 
     /// Whether the connection is known to be of no more use. A half-open one shows only when it is used.
@@ -192,7 +199,7 @@ impl Session {
 
 /// PostgreSQL refused a prepared statement because the world changed under it (an ALTER TABLE; a DISCARD ALL).
 /// It checks that before anything is executed.
-fn is_stale(error: &tokio_postgres::Error) -> bool {
+pub(super) fn is_stale(error: &tokio_postgres::Error) -> bool {
     match error.code() {
         Some(&SqlState::FEATURE_NOT_SUPPORTED) => {
             error.as_db_error().and_then(|db| db.routine()) == Some("RevalidateCachedQuery")

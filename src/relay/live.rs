@@ -23,6 +23,8 @@ pub struct SourceLimits {
     pub reads: ReadLimits,
     /// Replays of one source that read at a time.
     pub replays_at_once: usize,
+    /// Replays of one source that may wait for that.
+    pub waiting_replays: usize,
 }
 
 /// One source that is followed: its definition, its hub, its tail's control, its replays.
@@ -55,7 +57,7 @@ impl LiveSource {
             database,
             hub: Hub::new(limits.hub),
             control: Arc::default(),
-            replays: Replays::new(plan.store.clone(), limits.replays_at_once),
+            replays: Replays::new(plan.store.clone(), limits.replays_at_once, limits.waiting_replays),
             limits,
             plan: watch::Sender::new(plan),
             stop: OnceLock::new(),
@@ -148,6 +150,9 @@ impl LiveSource {
     /// # Errors
     /// [`FeedError`].
     pub async fn before(&self, rooms: &[Room], below: i64, limit: usize) -> Result<Older, FeedError> {
+        if !self.replays.has_room() {
+            return Err(FeedError::Overloaded);
+        }
         let subscriber = Subscriber::new(self.hub.clone(), rooms);
         let Joined::At { epoch, present, .. } = subscriber.join() else {
             return Err(FeedError::Unavailable);

@@ -23,8 +23,7 @@ use rowcast::pg::source::{Listed, Source, check, list};
 use tokio::sync::mpsc;
 use tokio_postgres::{AsyncMessage, Client, NoTls};
 
-use crate::support::roles::as_role;
-use crate::support::{TestDatabase, database, run, within};
+use crate::support::{TestDatabase, database, role, within};
 
 /// An ordinary table to attach.
 const MESSAGES: &str =
@@ -90,18 +89,6 @@ async fn text(client: &Client, sql: &str) -> String {
         .await
         .unwrap_or_else(|error| panic!("{sql}: {error:?}"))
         .get(0)
-}
-
-/// A role that may log in, of this database's own, and a URL for it.
-async fn role(db: &TestDatabase, purpose: &str) -> (String, String) {
-    let name = format!("{}_{purpose}", db.name);
-    run(
-        &db.admin().await,
-        &format!("drop role if exists {name}; create role {name} login password 'secret'"),
-    )
-    .await;
-    let url = as_role(&db.admin_url, &name);
-    (name, url)
 }
 
 /// A session that listens, and the payloads it hears.

@@ -306,6 +306,15 @@ async fn the_page_needs_nothing_from_elsewhere_and_knows_the_rooms() {
         policy.starts_with("default-src 'none'") && !policy.contains("unsafe"),
         "{policy}"
     );
+    for (name, value) in [
+        ("x-content-type-options", "nosniff"),
+        ("referrer-policy", "no-referrer"),
+        ("cross-origin-opener-policy", "same-origin"),
+        ("cross-origin-resource-policy", "same-origin"),
+    ] {
+        assert_eq!(texts[0].header(name), Some(value));
+    }
+    assert!(policy.contains("frame-ancestors 'none'"), "{policy}");
     let rooms = format!("const ROOMS = {:?};", demo::ROOMS);
     assert!(
         texts[2].body.contains(&rooms),

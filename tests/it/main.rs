@@ -5,6 +5,8 @@
 
 mod support;
 
+mod access;
+mod access_sql;
 mod attach;
 mod bad_input;
 mod bell;
@@ -19,8 +21,10 @@ mod interface;
 mod journal;
 mod launcher;
 mod lifecycle;
+mod limits;
 mod roles;
 mod seam_model;
 mod sessions;
 mod tidy;
+mod tls;
 mod torture;

@@ -242,18 +242,6 @@ async fn a_malformed_url_is_one_clear_line() {
 }
 
 #[tokio::test]
-async fn tls_is_refused_with_a_word_about_it() {
-    for mode in ["require", "verify-ca", "verify-full"] {
-        let error = refusal(&format!("postgres://me:s3cret@127.0.0.1:1/app?sslmode={mode}")).await;
-        assert!(matches!(error, PgError::TlsUnsupported), "{error:?}");
-        assert!(
-            error.to_string().contains("TLS to PostgreSQL comes later"),
-            "{error}"
-        );
-    }
-}
-
-#[tokio::test]
 async fn a_standby_is_refused() {
     let mut primary = own_server(&[]);
     let standby = primary.start_standby(&test_options(&[])).unwrap();

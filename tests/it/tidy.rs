@@ -4,11 +4,20 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules, lowest first: one may use its own layer and those below. ARCHITECTURE.md says why.
-const LAYERS: [&[&str]; 8] = [
-    &["event", "room", "cursor", "config", "shutdown", "telemetry"],
+const LAYERS: [&[&str]; 9] = [
+    &[
+        "event",
+        "room",
+        "cursor",
+        "config",
+        "shutdown",
+        "telemetry",
+        "pem",
+    ],
     &["hub", "pg"],
     &["tail", "feed"],
     &["relay"],
+    &["auth"],
     &["http"],
     &["app"],
     &["cli", "demo"],

@@ -1,6 +1,7 @@
 /** The connection's life: one attempt after the other, with pauses between them, until it is over. */
 
-import type { RowcastError } from "./error.js";
+import { RowcastError } from "./error.js";
+import { isHidden, listen } from "./page.js";
 import type { Subscriber } from "./subscriber.js";
 import type { Status, TransportName } from "./types.js";
 
@@ -74,21 +75,19 @@ export async function drive<Row>(
         clearTimeout(timer);
         resolve();
       };
+      if (signal.aborted) wake();
     });
 
   /** Full jitter: Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015. */
   const pause = (error?: unknown, least = 0) => {
     const retryInMs = least + Math.random() * Math.min(LONGEST_PAUSE, (retry * 2 ** failures) / 2);
-    const over = nap(retryInMs);
-    // Whoever hears it may end all.
     say("waiting", { retryInMs, error });
-    return over;
+    return nap(retryInMs);
   };
 
   /** Does what a failure calls for, its pause included. */
   const recover = async (error: unknown, hasStalled: boolean) => {
-    // Of anything but an answer of the relay's all of these are undefined.
-    const { status, code, cursor, retryAfterMs } = error as RowcastError;
+    const { status, code, cursor, retryAfterMs } = (error instanceof RowcastError ? error : {}) as RowcastError;
     if (status === 401 && renew && !isFresh) {
       isFresh = true;
       bearer = undefined;
@@ -97,11 +96,12 @@ export async function drive<Row>(
     isFresh = false;
     failures++;
     if (status === 409 || status === 410 || code === "invalid_cursor") {
+      // What failed before has nothing to do with it.
       failures = 0;
       subscriber.reset(code, cursor);
     } else if (FINAL.test(status as unknown as string)) {
       return subscriber.close(error);
-    } else if (!retryAfterMs && ladder.failed?.(hasStalled)) return;
+    } else if (ladder.failed?.(hasStalled) && !retryAfterMs) return;
     await pause(error, retryAfterMs);
   };
 
@@ -138,11 +138,12 @@ export async function drive<Row>(
           say("ready");
         },
         setRetry: (milliseconds) => {
-          retry = milliseconds;
+          retry = milliseconds || FIRST_PAUSE;
         },
       });
     } catch (thrown) {
-      error = ended.reason ?? thrown;
+      // Somebody may throw nothing.
+      error = ended.reason ?? (thrown || STALLED);
     }
     controller.abort();
     // What is cut as soon as it is ready, or brings nothing after that, does not work: every transport has a first answer.
@@ -156,8 +157,7 @@ export async function drive<Row>(
     if (code) await pause();
   };
 
-  const on = (type: string, listener: () => void) => globalThis.addEventListener?.(type, listener, { signal });
-  on("visibilitychange", () => wake());
+  listen("visibilitychange", () => isHidden() || wake(), signal);
   // Another network has other proxies, and leaves the connections of the one before hanging. Offline means a network that
   // is gone, not that nothing can be reached: a relay on this machine still can.
   const restart = () => {
@@ -166,8 +166,8 @@ export async function drive<Row>(
     controller.abort(RESTARTED);
     wake();
   };
-  on("online", restart);
-  on("offline", restart);
+  listen("online", restart, signal);
+  listen("offline", restart, signal);
   signal.addEventListener("abort", () => {
     controller.abort();
     wake();

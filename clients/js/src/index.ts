@@ -31,13 +31,14 @@ export function subscribe<Row = Record<string, unknown>>(
   url: string | URL,
   options: Options<Row> = {},
 ): Subscription<Row> {
-  const { persist, transports = Object.keys(TRANSPORTS) as TransportName[], climbAfter } = options;
+  const { persist, transports = [], climbAfter } = options;
+  const names = transports.length ? transports : (Object.keys(TRANSPORTS) as TransportName[]);
   const subscriber = createSubscriber(url, options);
   const subscription = iterate(subscriber);
   remember(subscriber, subscription, persist === true ? `rowcast:${subscriber.url}` : persist || undefined);
   const newLadder = () =>
     createLadder(
-      transports.map((name) => [name, TRANSPORTS[name]]),
+      names.map((name) => [name, TRANSPORTS[name]]),
       climbAfter,
     );
   // Not before the caller had the time to set callbacks.

@@ -8,7 +8,7 @@ const QUEUE = 512;
 
 /** Makes the subscription an async iterator. From the first use on events wait for it, too. */
 export function iterate<Row>(subscriber: Subscriber<Row>): Subscription<Row> {
-  const { deliver, face, signal } = subscriber;
+  const { deliver, face, reset, signal } = subscriber;
   let queue: Delivery<Row>[] | undefined;
   /** The place after what was taken, while something waits. */
   let taken: string | undefined;
@@ -29,17 +29,23 @@ export function iterate<Row>(subscriber: Subscriber<Row>): Subscription<Row> {
     }
     deliver(events);
     changed();
-    while (queue && queue.length >= QUEUE && !signal.aborted) await change();
+    while (!events.length && queue && queue.length >= QUEUE && !signal.aborted) await change();
+  };
+
+  // What waits is of before: it must not come after.
+  subscriber.reset = (code, cursor) => {
+    queue?.splice(0);
+    reset(code, cursor);
   };
 
   const iterator = {
     [Symbol.asyncIterator]() {
-      queue ??= [];
+      queue ??= subscriber.waiting = [];
       return this;
     },
     // What waits is still given after the end; then the error that it ended with, once.
     async next() {
-      queue ??= [];
+      queue ??= subscriber.waiting = [];
       while (!queue.length && !signal.aborted) await change();
       const [delivery] = queue.splice(0, 1);
       if (delivery) {

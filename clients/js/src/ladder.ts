@@ -31,15 +31,15 @@ export function createLadder(rungs: Rung[], climbAfter = 30_000): Ladder {
   /** Whose attempt is the latest. */
   let tried: number;
   let climbs = 0;
-  let climbPause = climbAfter;
+  let climbPause = climbAfter || 1;
   let climbAt: number;
-  let strikes: number;
+  /** Of the transport in use; a climb that fails leads back to them. */
+  let strikes = 0;
 
   const move = (to: number) => {
     level = to;
-    strikes = 0;
     // Of the stay there, not of one attempt: those that end too early would put it off for ever.
-    climbAt = Date.now() + climbPause;
+    climbAt = performance.now() + climbPause;
   };
   move(0);
 
@@ -50,7 +50,7 @@ export function createLadder(rungs: Rung[], climbAfter = 30_000): Ladder {
         name,
         async (attempt) => {
           tried = level;
-          const code = await transport(attempt, () => level > 0 && Date.now() >= climbAt);
+          const code = await transport(attempt, () => level > 0 && performance.now() >= climbAt);
           if (code) return code;
           origin = level;
           // To the next one up and to the best one by turns, since either may be broken for longer.
@@ -61,6 +61,7 @@ export function createLadder(rungs: Rung[], climbAfter = 30_000): Ladder {
     },
     restart() {
       origin = undefined;
+      strikes = 0;
       move(0);
     },
     worked(age) {
@@ -78,6 +79,7 @@ export function createLadder(rungs: Rung[], climbAfter = 30_000): Ladder {
         return true;
       }
       if (++strikes < STRIKES && !hasStalled) return false;
+      strikes = 0;
       // From the lowest back to the best, after a pause: nothing works just now.
       move((level + 1) % rungs.length);
       return level > 0;

@@ -40,7 +40,7 @@ export class RowList<Row = Record<string, unknown>> {
     this.#sorted = undefined;
     const { limit = Number.POSITIVE_INFINITY } = this.#options;
     if (this.#rows.size > limit) {
-      const kept = new Set(this.rows.slice(-limit));
+      const kept = new Set(this.rows.slice(this.#rows.size - limit));
       for (const [key, row] of this.#rows) if (!kept.has(row)) this.#rows.delete(key);
       this.#sorted = undefined;
     }

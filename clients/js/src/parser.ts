@@ -42,8 +42,10 @@ export function createParser(
 
   return (text) => {
     if (!text) return;
-    const lines = (rest + (afterReturn && text[0] === "\n" ? text.slice(1) : text)).split(/\r\n|\r|\n/);
+    // Only what is new is looked at: a large event comes in many pieces.
+    const lines = (afterReturn && text[0] === "\n" ? text.slice(1) : text).split(/\r\n|\r|\n/);
     afterReturn = text.endsWith("\r");
+    lines[0] = rest + lines[0];
     rest = lines.pop() as string;
     for (const each of lines) line(each);
   };

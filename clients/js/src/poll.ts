@@ -1,6 +1,7 @@
 /** Long polling and polling: JSON answers, each with the cursor that the next request goes on from. */
 
 import type { Attempt } from "./drive.js";
+import { isHidden } from "./page.js";
 import { request } from "./request.js";
 import type { RowEvent } from "./types.js";
 
@@ -13,6 +14,9 @@ const GROWTH = 1.5;
 const SLOWEST = 4;
 const SLOWEST_HIDDEN = 15;
 
+/** Milliseconds between two long polls that bring nothing, at least. */
+const LEAST = 1000;
+
 interface Answer<Row> {
   events: RowEvent<Row>[];
   cursor: string;
@@ -23,18 +27,26 @@ interface Answer<Row> {
 export async function longPoll<Row>(attempt: Attempt<Row>, isTimeToClimb: () => boolean): Promise<undefined> {
   const { wait = 25 } = attempt.subscriber.options;
   // The first one doesn't wait: from its answer on there is a cursor, so that nothing is missed between two.
-  for (let seconds = 0; !isTimeToClimb(); seconds = wait) await ask(attempt, seconds);
+  let seconds = 0;
+  do {
+    const askedAt = Date.now();
+    const { events } = await ask(attempt, seconds);
+    // Something in between doesn't let it wait.
+    if (seconds && !events.length && Date.now() - askedAt < LEAST) await attempt.nap(LEAST);
+    seconds = wait;
+  } while (!isTimeToClimb());
 }
 
 /** Follows by looking every few seconds, less often while there is no news or nobody looks, until it is time to climb. */
 export async function poll<Row>(attempt: Attempt<Row>, isTimeToClimb: () => boolean): Promise<undefined> {
   const { pollInterval = 2000 } = attempt.subscriber.options;
-  for (let factor = 1; !isTimeToClimb(); ) {
+  let factor = 1;
+  do {
     const { events, more } = await ask(attempt);
     if (more) continue;
-    factor = events.length ? 1 : Math.min(factor * GROWTH, globalThis.document?.hidden ? SLOWEST_HIDDEN : SLOWEST);
+    factor = events.length ? 1 : Math.min(factor * GROWTH, isHidden() ? SLOWEST_HIDDEN : SLOWEST);
     await attempt.nap(pollInterval * factor * (1 + Math.random() / 2));
-  }
+  } while (!isTimeToClimb());
 }
 
 /** One request, which waits that many seconds for news; its events are handed in. */

@@ -14,14 +14,17 @@ export function remember<Row>(
   subscription: Subscription<Row>,
   key: string | undefined,
 ): void {
-  const { deliver, ready, reset } = subscriber;
+  const { deliver, ready, reset, signal } = subscriber;
   const { next } = subscription;
   const seen = new Set<number | null>();
 
   const save = () => {
     if (!key) return;
+    // They come again after the cursor that is kept.
+    const waiting = new Set(subscriber.waiting?.map(([{ id }]) => id));
+    const ids = [...seen].filter((id) => !waiting.has(id)).slice(-KEPT);
     try {
-      sessionStorage.setItem(key, JSON.stringify([subscription.cursor, [...seen].slice(-KEPT)]));
+      sessionStorage.setItem(key, JSON.stringify([subscription.cursor, ids]));
     } catch {
       // Forbidden, or full: a reload begins anew.
     }
@@ -38,22 +41,22 @@ export function remember<Row>(
   }
 
   subscriber.deliver = (events) => {
-    const fresh = events.filter(([{ id }]) => {
+    // One by one: where a callback closes it, what follows was not seen.
+    for (const delivery of events) {
+      if (signal.aborted) break;
+      const [{ id }, cursor] = delivery;
+      if (!seen.has(id)) deliver([delivery]);
+      // Repeats move it, too.
+      else if (cursor) subscriber.cursor = cursor;
       // One beyond 2^53 has lost digits: two that differ may look the same.
-      if (!Number.isSafeInteger(id)) return true;
-      const isNew = !seen.has(id);
-      seen.add(id);
-      return isNew;
-    });
+      if (Number.isSafeInteger(id)) seen.add(id);
+    }
     for (const id of seen) {
       if (seen.size <= WINDOW) break;
       seen.delete(id);
     }
-    const room = deliver(fresh);
-    // Repeats move it, too.
-    for (const [, cursor] of events) subscriber.cursor = cursor ?? subscriber.cursor;
     save();
-    return room;
+    return deliver([]);
   };
   subscriber.ready = (cursor) => {
     ready(cursor);

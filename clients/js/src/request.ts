@@ -13,10 +13,12 @@ export async function request<Row>(
   parameters = "",
 ): Promise<Response> {
   const { url, cursor, options } = subscriber;
-  const { headers, credentials, last = 0, fetch: send = fetch } = options;
   const address = new URL(url);
+  const { headers, credentials, last = address.searchParams.get("last") ?? 0, fetch: send = fetch } = options;
   address.search += parameters;
-  address.searchParams.set(cursor ? "after" : "last", cursor || `${last}`);
+  // Beside a cursor `last` counts where the relay resets a stream.
+  address.searchParams.set("last", `${last}`);
+  if (cursor) address.searchParams.set("after", cursor);
   const response = await send(address, {
     headers: { ...headers, accept, ...(token && { authorization: `Bearer ${token}` }) },
     credentials,
@@ -26,12 +28,13 @@ export async function request<Row>(
   if (response.ok) return response;
   // A problem document (RFC 9457) of the relay's, or anything of a proxy's.
   const { status } = response;
-  const { code, detail, cursor: next } = (await response.json().catch(() => {})) ?? {};
+  const answer = (await response.json().catch(() => {})) ?? {};
+  const { code = `http_${status}`, detail = code, cursor: next } = answer;
   throw new RowcastError(detail, {
     status,
-    code: code ?? `http_${status}`,
+    code,
     cursor: next,
     // Seconds. A date gives none: then the usual pause will do.
-    retryAfterMs: Number(response.headers.get("retry-after")) * 1000,
+    retryAfterMs: Number(response.headers.get("retry-after")) * 1000 || 0,
   });
 }

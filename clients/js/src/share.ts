@@ -8,12 +8,13 @@
  *
  * - One that joins listens first, and then catches up by polls of its own: they show all that was committed before, and
  *   so all that the leader passed on before.
- * - What the leader gets until it is caught up for the first time is not passed on: the others began elsewhere. It then
- *   announces its cursor, and who stands at another one catches up again.
+ * - What the leader gets until it is caught up is not passed on, after each break anew: others may have begun later than
+ *   where it goes on. It then announces its cursor; who stands at another one catches up again, and hears what follows.
  * - What comes both ways is handed over once, by its id.
  */
 
 import { drive, type Ladder, type Transport } from "./drive.js";
+import { isHidden, listen } from "./page.js";
 import { ask } from "./poll.js";
 import type { Delivery, Subscriber } from "./subscriber.js";
 import type { Status } from "./types.js";
@@ -29,18 +30,18 @@ interface Message<Row> {
   /** All up to this cursor was passed on. */
   cursor?: string | undefined;
   /** Beside a cursor: the leader came there by itself. */
-  announced?: boolean;
+  anew?: boolean;
   /** Of a reset. */
   code?: string;
 }
 
-/** Messages that are kept while catching up; beyond that it is done once more. */
+/** Events that are kept while catching up; beyond that it is done once more. */
 const MOST_HEARD = 1000;
 
 /** Leads, or follows until it may lead, until the subscription ends. Needs Web Locks and BroadcastChannel. */
 export async function share<Row>(subscriber: Subscriber<Row>, newLadder: () => Ladder): Promise<void> {
-  const { url, signal, face } = subscriber;
-  const { deliver, ready, reset, report } = subscriber;
+  const { url, signal, face, deliver, ready, reset, report } = subscriber;
+  if (signal.aborted) return;
   const name = `rowcast:${url}`;
   const channel = new BroadcastChannel(name);
   /** Whether this tab leads, and whether the others know where it stands. */
@@ -50,11 +51,12 @@ export async function share<Row>(subscriber: Subscriber<Row>, newLadder: () => L
   let waiting: AbortController | undefined;
   let working: AbortController | undefined;
   let mustCatchUp = false;
-  /** What is said while it catches up. */
-  let heard: Message<Row>[] = [];
+  /** Whether it heard where the leader stands, and so what it says makes sense. */
+  let isInStep = false;
+  /** What is passed on while it catches up. */
+  let heard: Delivery<Row>[] = [];
   let leader: Message<Row> = {};
 
-  const isHidden = () => globalThis.document?.hidden;
   const say = (message: Message<Row>) => leads && channel.postMessage(message);
   // An error may be something that can't be cloned.
   const sayStatus = () => say({ status: { ...face.status, error: undefined }, hidden: isHidden() });
@@ -62,10 +64,12 @@ export async function share<Row>(subscriber: Subscriber<Row>, newLadder: () => L
   // What the connection hands in here goes to the other tabs, too.
   subscriber.deliver = (events) => {
     if (isAnnounced && events.length) say({ events });
-    return deliver(events);
+    // Not as slowly as an iteration here goes: other tabs wait for it, too.
+    deliver(events);
+    return undefined;
   };
   subscriber.ready = (cursor) => {
-    say({ cursor, announced: !isAnnounced });
+    say({ cursor, anew: !isAnnounced });
     isAnnounced = leads;
     ready(cursor);
   };
@@ -75,6 +79,7 @@ export async function share<Row>(subscriber: Subscriber<Row>, newLadder: () => L
     reset(code, cursor);
   };
   subscriber.report = (status) => {
+    if (status.state !== "ready") isAnnounced = false;
     report({ ...status, leader: leads });
     sayStatus();
   };
@@ -86,40 +91,48 @@ export async function share<Row>(subscriber: Subscriber<Row>, newLadder: () => L
     const mine = new AbortController();
     working = mine;
     const transport: Transport = async (attempt) => {
-      while (mustCatchUp) {
+      // At least once in each attempt: the one before may have failed.
+      do {
         mustCatchUp = false;
         while ((await ask(attempt)).more);
-      }
+      } while (mustCatchUp);
       mine.abort();
       return undefined;
     };
     await drive(subscriber, { current: ["poll", transport] }, mine.signal, () => {});
     if (working !== mine) return;
     working = undefined;
-    for (const message of heard.splice(0)) hear(message);
+    deliver(heard.splice(0));
   };
 
   const hear = (message: Message<Row>) => {
-    const { join, status, events, cursor, announced, code } = message;
+    const { join, status, events, cursor, anew, code } = message;
     if (leads) {
-      if (join) sayStatus();
+      if (!join) return;
+      sayStatus();
+      // One that polls lags behind those who begin now, until it has asked again.
+      if (face.status.transport === "poll") isAnnounced = false;
+      else if (isAnnounced) say({ cursor: subscriber.cursor, anew: true });
     } else if (status) {
       leader = message;
       if (status.state !== "closed") report({ ...status, leader: false });
       considerTheft();
     } else if (code) {
+      // What is on its way belongs to the place before.
+      stop();
       heard = [];
       reset(code, cursor);
       catchUp();
-    } else if (announced) {
+    } else if (anew) {
+      isInStep = true;
       if (working || cursor !== subscriber.cursor) catchUp();
-    } else if (working) {
-      if (heard.push(message) > MOST_HEARD) {
+    } else if (isInStep && events) {
+      if (!working) deliver(events);
+      else if (heard.push(...events) > MOST_HEARD) {
         heard = [];
         mustCatchUp = true;
       }
-    } else if (events) deliver(events);
-    else if (cursor) ready(cursor);
+    } else if (isInStep && !working && cursor) ready(cursor);
   };
 
   /** A hidden tab's timers run once a second, or once a minute: where the leader needs them, a tab in front takes over. */
@@ -133,7 +146,7 @@ export async function share<Row>(subscriber: Subscriber<Row>, newLadder: () => L
     working = new AbortController();
     waiting = undefined;
     heard = [];
-    isAnnounced = false;
+    isAnnounced = isInStep = false;
     leads = true;
     await drive(subscriber, newLadder(), working.signal, subscriber.report);
   };
@@ -144,17 +157,20 @@ export async function share<Row>(subscriber: Subscriber<Row>, newLadder: () => L
   };
 
   channel.onmessage = ({ data }) => hear(data);
-  globalThis.document?.addEventListener("visibilitychange", () => (leads ? sayStatus() : considerTheft()), { signal });
+  listen("visibilitychange", () => (leads ? sayStatus() : considerTheft()), signal);
   // A page that goes would tell the others of a connection that failed.
-  globalThis.addEventListener?.("pagehide", stop, { signal });
+  listen("pagehide", () => leads && stop(), signal);
   signal.addEventListener("abort", () => {
     stop();
     waiting?.abort();
     channel.close();
   });
-  // A request fails where the lock is stolen from its holder, or the wait for it was given up.
+  // A request fails where the lock is stolen from its holder, or the wait for it was given up; and always in a frame without
+  // an origin, which has a connection of its own. One who closed meanwhile must not hold the lock.
   const request = (options: LockOptions) =>
-    navigator.locks.request(name, options, (lock) => (lock ? lead() : true)).catch(() => {});
+    navigator.locks
+      .request(name, options, (lock) => !signal.aborted && (lock ? lead() : true))
+      .catch((error) => (error.name === "AbortError" ? undefined : lead()));
   while (!signal.aborted) {
     if (await request({ ifAvailable: true })) {
       channel.postMessage({ join: true });

@@ -27,7 +27,9 @@ export interface Subscriber<Row> {
   readonly signal: AbortSignal;
   /** The place after all that was handed in. */
   cursor: string | undefined;
-  /** Hands events over. Wait for it before more is read. */
+  /** Events that an iteration has yet to take. */
+  waiting?: Delivery<Row>[];
+  /** Hands events over. Wait for it before more is read; where there are none it waits only. */
   deliver(events: Delivery<Row>[]): Promise<void> | undefined;
   /** Nothing is missing up to `cursor`. */
   ready(cursor: string): void;
@@ -66,7 +68,7 @@ export function createSubscriber<Row>(url: string | URL, options: Options<Row>):
       for (const [event, cursor] of events) {
         // A callback may have closed it.
         if (signal.aborted) return undefined;
-        subscriber.cursor = cursor ?? subscriber.cursor;
+        if (cursor) subscriber.cursor = cursor;
         call(face.onEvent, event);
       }
       return undefined;
@@ -76,9 +78,8 @@ export function createSubscriber<Row>(url: string | URL, options: Options<Row>):
     },
     reset(code, next) {
       if (signal.aborted) return;
-      const cursor = last ? undefined : next;
-      subscriber.cursor = cursor;
-      call(face.onReset, { code, cursor } satisfies Reset);
+      subscriber.cursor = last ? undefined : next;
+      call(face.onReset, { code, cursor: subscriber.cursor } satisfies Reset);
     },
     report(next) {
       if (signal.aborted) return;

@@ -1,5 +1,6 @@
 /** The page: two people, each with a name, a room and a subscription of their own, and switches for the server. */
 
+import { keep, kept } from "./keep.js";
 import { Pane } from "./pane.js";
 import { Switches } from "./switches.js";
 
@@ -12,8 +13,8 @@ const KEPT = "rowcast-demo-panes";
 const main = document.querySelector("main");
 const people = document.querySelector(".people");
 
-const kept = JSON.parse(sessionStorage.getItem(KEPT) ?? "[]");
-const panes = PEOPLE.map((name, at) => new Pane({ rooms: ROOMS, room: ROOMS[0], name, ...kept[at] }));
+const before = kept("sessionStorage", KEPT, []);
+const panes = PEOPLE.map((name, at) => new Pane({ rooms: ROOMS, room: ROOMS[0], name, ...before[at] }));
 
 // A narrow window shows one of the panes.
 const buttons = panes.map((_, at) => {
@@ -43,7 +44,11 @@ const switches = new Switches((state) => {
 
 for (const pane of panes) {
   pane.onChange = () => {
-    sessionStorage.setItem(KEPT, JSON.stringify(panes.map(({ name, room }) => ({ name, room }))));
+    keep(
+      "sessionStorage",
+      KEPT,
+      panes.map(({ name, room }) => ({ name, room })),
+    );
     label();
   };
   // Another tab may have switched something: a transport that changes is the sign of it.

@@ -183,6 +183,8 @@ export class Pane {
     again.textContent = state === "closed" ? "Try again" : "Try SSE now";
     again.hidden = state !== "closed" && (transport === "sse" || leader === false);
     if (state === "ready") log.setAttribute("aria-busy", "false");
+    // Each try is shown; what comes of it is said, too.
+    if (state === "closed" || (state === "ready" && transport !== this.#transport)) this.#sayAloud(status.textContent);
     if (state === "ready" && transport !== this.#transport) {
       this.#transport = transport;
       this.onTransport();

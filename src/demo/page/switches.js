@@ -1,5 +1,6 @@
 /** The switches on top: what the server breaks, whether the others write, whether panes and tabs share a connection. */
 
+import { keep, kept } from "./keep.js";
 import { look, set } from "./room.js";
 
 const WORDS = {
@@ -27,7 +28,7 @@ export class Switches {
   /** `onChange` gets the state at each change, also those that others made. */
   constructor(onChange) {
     this.onChange = onChange;
-    this.#state.share = localStorage.getItem(SHARE) === "true";
+    this.#state.share = kept("localStorage", SHARE, false);
     for (const [name, button] of Object.entries(this.#buttons)) button.onclick = () => this.#flip(name);
     addEventListener("storage", ({ key, newValue }) => key === SHARE && this.#take({ share: newValue === "true" }));
     document.addEventListener("visibilitychange", () => document.hidden || this.refresh());
@@ -51,7 +52,7 @@ export class Switches {
     const value = !this.#state[name];
     const { sse, long_poll } = { ...this.#state, [name]: value };
     try {
-      if (name === "share") localStorage.setItem(SHARE, value);
+      if (name === "share") keep("localStorage", SHARE, value);
       else if (name === "paused") await set("writer", { paused: value });
       else await set("faults", { sse, long_poll });
       this.#take({ [name]: value });

@@ -94,6 +94,8 @@ export class Timeline {
 
   /** Drops all that have a row. */
   clear() {
+    // Who was in one of them would be nowhere.
+    if (this.#list.contains(document.activeElement)) this.refuge.focus();
     this.#rows.clear();
     this.#messages.clear();
     this.#list.replaceChildren(...[...this.#pending].map(({ element }) => element));

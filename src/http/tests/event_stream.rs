@@ -6,6 +6,7 @@ use std::time::Duration;
 use http_body_util::BodyExt;
 use tokio::time::{Instant, timeout};
 
+use crate::auth::Lease;
 use crate::cursor::{Cursor, OpenSet};
 use crate::feed::{FeedError, ResetCode, Step};
 use crate::http::stream::{EventStream, StreamFormat};
@@ -43,6 +44,7 @@ fn stream<const N: usize>(
         heartbeat,
         Some(Duration::from_millis(1234)),
         &Drain::new(HOUR),
+        Lease::endless(),
     )
 }
 
@@ -122,7 +124,7 @@ async fn a_drain_ends_it_within_the_window_even_when_the_feed_never_rests() {
     for (format, _, end) in FORMATS {
         let drain = Drain::new(Duration::from_millis(200));
         let flood = |_: &mut Context<'_>| Poll::Ready(ready(1));
-        let mut body = EventStream::new(flood, format, HOUR, None, &drain);
+        let mut body = EventStream::new(flood, format, HOUR, None, &drain, Lease::endless());
         text(&mut body).await;
         text(&mut body).await;
         drain.start();

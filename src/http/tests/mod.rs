@@ -1,8 +1,10 @@
 //! The routes over real feeds whose table a test keeps in memory. (`event_stream` and `sockets` need not even that.)
 
+mod browsers;
 mod code;
 mod event_stream;
 mod firehose;
+mod limits;
 mod lines;
 mod polls;
 mod publish;
@@ -20,6 +22,7 @@ use tokio::time::Instant;
 use tower::ServiceExt;
 
 use super::*;
+use crate::auth::Gate;
 use crate::cursor::OpenSet;
 use crate::event::{Row, RowBody};
 use crate::hub::{HubLimits, RingLimits};
@@ -60,6 +63,10 @@ impl App {
     }
 
     fn wrapped(settings: HttpSettings, wrap: impl FnOnce(Router) -> Router) -> Self {
+        Self::built(settings, limits(), wrap)
+    }
+
+    fn built(settings: HttpSettings, limits: SourceLimits, wrap: impl FnOnce(Router) -> Router) -> Self {
         let drain = Drain::new(Duration::from_millis(50));
         let draining = drain.clone();
         let listening = watch::Sender::new(ListenStatus::Up {
@@ -69,10 +76,16 @@ impl App {
             draining.is_started()
         }));
         let table = Arc::new(MemoryTable::default());
-        let source = source("messages", RoomType::Text, table.clone());
+        let source = source("messages", RoomType::Text, table.clone(), limits);
         relay.insert(source.clone());
-        relay.insert(self::source("numbers", RoomType::Int, Arc::default()));
-        let router = router(relay.clone(), settings, drain.clone(), wrap);
+        relay.insert(self::source("numbers", RoomType::Int, Arc::default(), limits));
+        let router = router(
+            relay.clone(),
+            Arc::new(Gate::open()),
+            settings,
+            drain.clone(),
+            wrap,
+        );
         Self {
             relay,
             source,
@@ -167,7 +180,7 @@ impl App {
     }
 }
 
-fn source(name: &str, room_type: RoomType, table: Arc<MemoryTable>) -> Arc<LiveSource> {
+fn source(name: &str, room_type: RoomType, table: Arc<MemoryTable>, limits: SourceLimits) -> Arc<LiveSource> {
     let definition = Source {
         name: name.into(),
         relation: format!("\"public\".\"{name}\""),
@@ -190,7 +203,7 @@ fn source(name: &str, room_type: RoomType, table: Arc<MemoryTable>) -> Arc<LiveS
         ordinal: 1,
     };
     let database = Database::unconnected("postgres://nobody@127.0.0.1:1/none").expect("a URL");
-    let live = LiveSource::new(database, definition, limits());
+    let live = LiveSource::new(database, definition, limits);
     live.use_table(table);
     live.hub().restart(7, OpenSet::above(0));
     live.control().set_state(tail::State::Following);
@@ -213,6 +226,7 @@ fn limits() -> SourceLimits {
             page_bytes: 1 << 22,
         },
         replays_at_once: 4,
+        waiting_replays: 100,
     }
 }
 

@@ -37,7 +37,7 @@ async fn publish_refuses_what_is_no_row() {
             (415, "unsupported_media_type"),
         ),
         (
-            &[("origin", "https://evil.example")],
+            &[("origin", "http://relay"), ("host", "relay")],
             "{}",
             (415, "unsupported_media_type"),
         ),

@@ -14,10 +14,13 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
+use crate::auth::Lease;
+use crate::config;
 use crate::cursor::{Cursor, OpenSet};
 use crate::feed::{FeedError, Step};
 use crate::http::serve::Server;
 use crate::http::stream::{EventStream, StreamFormat, response};
+use crate::http::{Limits, Metrics};
 use crate::shutdown::Drain;
 
 const GLOBAL: Duration = Duration::from_secs(20);
@@ -33,6 +36,10 @@ struct Running {
 }
 
 fn serve() -> Running {
+    let settings = config::Limits {
+        head_timeout: Duration::from_millis(300),
+        ..config::Limits::default()
+    };
     let drain = Drain::new(Duration::from_millis(500));
     let flooded = Arc::new(AtomicUsize::new(0));
     let (drains, floods) = (drain.clone(), flooded.clone());
@@ -44,7 +51,8 @@ fn serve() -> Running {
         )
         .route("/flood", get(move || async move { Body::new(Flood(floods)) }));
     let address = SocketAddr::from(([127, 0, 0, 1], 0));
-    let server = Server::bind(address, router, Duration::from_millis(300), drain.clone()).unwrap();
+    let limits = Limits::new(settings, usize::MAX, &Metrics::new());
+    let server = Server::bind(address, router, Arc::new(limits), drain.clone()).unwrap();
     let address = server.local_address().unwrap();
     let accepting = tokio::spawn(async move {
         while let Some(connection) = server.accept().await {
@@ -70,7 +78,14 @@ fn quiet_stream(
         Some(cursor) => Poll::Ready(Ok(Step::Ready(cursor))),
         None => Poll::Pending,
     };
-    EventStream::new(steps, StreamFormat::Sse, Duration::from_secs(15), None, drain)
+    EventStream::new(
+        steps,
+        StreamFormat::Sse,
+        Duration::from_secs(15),
+        None,
+        drain,
+        Lease::endless(),
+    )
 }
 
 /// A body that always has a chunk more.
@@ -90,6 +105,16 @@ impl http_body::Body for Flood {
     }
 }
 
+/// Of a client that trusts nobody: for plain HTTP.
+fn http() -> reqwest::ClientBuilder {
+    let tls = rustls::ClientConfig::builder_with_provider(crate::pem::cryptography())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(rustls::RootCertStore::empty())
+        .with_no_client_auth();
+    reqwest::Client::builder().tls_backend_preconfigured(tls)
+}
+
 /// Sends `text` over a new connection and reads until the server closes it.
 async fn exchange(address: SocketAddr, text: &str) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
@@ -106,15 +131,12 @@ async fn exchange(address: SocketAddr, text: &str) -> String {
 async fn a_request_is_answered_over_both_versions_of_http() {
     let running = serve();
     let url = format!("http://{}/", running.address);
-    let one = reqwest::get(&url).await.unwrap();
+    let one = http().build().unwrap().get(&url).send().await.unwrap();
     assert_eq!(
         (one.version(), one.text().await.unwrap().as_str()),
         (reqwest::Version::HTTP_11, "hello")
     );
-    let client = reqwest::Client::builder()
-        .http2_prior_knowledge()
-        .build()
-        .unwrap();
+    let client = http().http2_prior_knowledge().build().unwrap();
     let two = client.get(&url).send().await.unwrap();
     assert_eq!(
         (two.version(), two.text().await.unwrap().as_str()),
@@ -199,13 +221,10 @@ async fn the_drain_ends_idle_connections_streams_and_accepting() {
         .unwrap();
     let mut byte = [0];
     idle.read_exact(&mut byte).await.unwrap();
-    let http2 = reqwest::Client::builder()
-        .http2_prior_knowledge()
-        .build()
-        .unwrap();
+    let http2 = http().http2_prior_knowledge().build().unwrap();
     let url = format!("http://{}/stream", running.address);
     let mut streams = vec![
-        reqwest::get(&url).await.unwrap(),
+        http().build().unwrap().get(&url).send().await.unwrap(),
         http2.get(&url).send().await.unwrap(),
     ];
     let mut flood = TcpStream::connect(running.address).await.unwrap();

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use tokio::sync::watch;
 
 use crate::cursor::IdRange;
 use crate::event::Row;
@@ -19,6 +20,8 @@ pub(super) struct MemoryTable {
     rows: Mutex<Vec<Row>>,
     /// Whether reads fail.
     pub(super) away: AtomicBool,
+    /// Whether reads of pages, and of where they begin, wait.
+    pub(super) held: watch::Sender<bool>,
     /// Pages that were read.
     pub(super) pages: AtomicUsize,
 }
@@ -26,6 +29,15 @@ pub(super) struct MemoryTable {
 impl MemoryTable {
     pub(super) fn insert(&self, rows: &[Row]) {
         self.rows.lock().unwrap().extend_from_slice(rows);
+    }
+
+    fn once_let_go<T: Send + 'static>(&self, answer: T) -> BoxFuture<'static, T> {
+        let mut held = self.held.subscribe();
+        async move {
+            let _ = held.wait_for(|held| !held).await;
+            answer
+        }
+        .boxed()
     }
 
     fn select(&self, rooms: &[Room], ranges: &[IdRange]) -> Result<Vec<Row>, PgError> {
@@ -63,7 +75,7 @@ impl Table for MemoryTable {
                 cut,
             })
         });
-        std::future::ready(page).boxed()
+        self.once_let_go(page)
     }
 
     fn nth_newest<'a>(
@@ -75,7 +87,7 @@ impl Table for MemoryTable {
         let found = self
             .select(rooms, ranges)
             .map(|rows| rows.get(rows.len().saturating_sub(count)).map(|row| row.id));
-        std::future::ready(found).boxed()
+        self.once_let_go(found)
     }
 
     fn ceiling(&self) -> BoxFuture<'_, Result<i64, PgError>> {

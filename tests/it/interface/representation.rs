@@ -2,7 +2,7 @@
 
 use reqwest::{Method, Version};
 
-use crate::support::{Answer, Stream, scene};
+use crate::support::{Answer, Stream, plain_http, scene};
 
 const PATH: &str = "/v1/rooms/a/events";
 
@@ -86,7 +86,7 @@ async fn accept_decides_between_the_streams_and_json() {
 async fn json_is_compressed_where_asked() {
     let (db, relay) = scene(&[]).await;
     db.say_many("a", 100).await;
-    let plain = reqwest::Client::builder().no_proxy().no_gzip().build().unwrap();
+    let plain = plain_http().no_gzip().build().unwrap();
     let plain = relay.client.with(plain);
     let request = plain.request(Method::GET, PATH).header("accept-encoding", "gzip");
     let response = request.send().await.unwrap();
@@ -106,11 +106,7 @@ async fn json_is_compressed_where_asked() {
 #[tokio::test]
 async fn http_2_works_with_prior_knowledge() {
     let (db, relay) = scene(&["--allow-publish"]).await;
-    let http2 = reqwest::Client::builder()
-        .no_proxy()
-        .http2_prior_knowledge()
-        .build()
-        .unwrap();
+    let http2 = plain_http().http2_prior_knowledge().build().unwrap();
     let client = relay.client.with(http2);
     let response = client
         .request(Method::GET, PATH)

@@ -150,7 +150,7 @@ impl Client {
                 self.take(&mut connection, relay, batch, taken);
             }
             Poll::Ready(Ok(Step::Reset { code, .. })) => panic!("reset: {code:?}"),
-            Poll::Ready(Err(FeedError::Unavailable)) => connection.joins = true,
+            Poll::Ready(Err(FeedError::Unavailable | FeedError::Overloaded)) => connection.joins = true,
             Poll::Ready(Err(FeedError::Gone)) => panic!("gone"),
         }
         if stays {

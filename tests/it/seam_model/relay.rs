@@ -56,7 +56,7 @@ impl Relay {
         Self {
             database: database.clone(),
             hub: Hub::new(limits),
-            replays: Replays::new(database.clone(), sizes.replays_at_once),
+            replays: Replays::new(database.clone(), sizes.replays_at_once, usize::MAX),
             flaw,
             seen: Seen::from_open(from),
             has_begun: false,

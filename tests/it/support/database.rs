@@ -121,6 +121,15 @@ pub async fn connect(url: &str) -> tokio_postgres::Client {
     client
 }
 
+/// A role that may log in, of this database's own, and a URL for it.
+pub async fn role(db: &TestDatabase, purpose: &str) -> (String, String) {
+    let name = format!("{}_{purpose}", db.name);
+    let sql = format!("drop role if exists {name}; create role {name} login password 'secret'");
+    run(&db.admin().await, &sql).await;
+    let url = roles::as_role(&db.admin_url, &name);
+    (name, url)
+}
+
 impl TestDatabase {
     /// One more session of the role `app`.
     pub async fn connect(&self) -> tokio_postgres::Client {

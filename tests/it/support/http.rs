@@ -4,7 +4,7 @@ use reqwest::header::{ACCEPT, HeaderMap};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
-use super::{Lines, Stream, within};
+use super::{Lines, Stream, plain_http, within};
 
 /// Requests to one relay. Paths begin with `/`.
 #[derive(Clone)]
@@ -24,10 +24,7 @@ pub struct Answer {
 impl Client {
     /// `base`: `http://ADDRESS`, and the base path if there is one.
     pub fn new(base: &str) -> Self {
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .build()
-            .expect("a client without TLS");
+        let http = plain_http().build().expect("a client of HTTP");
         Self {
             base: base.to_owned(),
             http,

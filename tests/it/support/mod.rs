@@ -6,6 +6,7 @@
 pub mod database;
 pub mod http;
 pub mod ndjson;
+pub mod pki;
 pub mod pooler;
 pub mod relay;
 pub mod roles;
@@ -14,9 +15,10 @@ pub mod sse;
 pub mod subscriber;
 pub mod wait;
 
-pub use database::{TestDatabase, connect, database, empty_database, own_server, server, test_options};
+pub use database::{TestDatabase, connect, database, empty_database, own_server, role, server, test_options};
 pub use http::{Answer, Client};
 pub use ndjson::Lines;
+pub use pki::{Authority, Pair, plain_http};
 pub use relay::Relay;
 pub use roles::{Urls, grant_attached, grant_publishing};
 pub use scene::{MESSAGES, attach, messages, run, scene};

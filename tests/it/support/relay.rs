@@ -14,7 +14,7 @@ use super::{Client, eventually, server};
 pub struct Relay {
     child: Child,
     log: Arc<Mutex<Vec<String>>>,
-    /// What it listens on, `http://ADDRESS`; empty for a command that does not serve.
+    /// What it listens on, `http://ADDRESS` or `https://ADDRESS`; empty for a command that does not serve.
     pub url: String,
     /// HTTP requests to it.
     pub client: Client,
@@ -156,9 +156,9 @@ fn command(arguments: &[&str]) -> Command {
     command
 }
 
-/// The address in a line like `… listening on http://127.0.0.1:41234`.
+/// The address in a line like `… listening on http://127.0.0.1:41234`, or `https://`.
 fn listening(line: &str) -> Option<String> {
-    let at = line.contains("listening").then(|| line.find("http://"))??;
+    let at = line.contains("listening on http").then(|| line.find("http"))??;
     let end = line[at..]
         .find(|c: char| c.is_whitespace() || "\"',;".contains(c))
         .map_or(line.len(), |end| at + end);

@@ -14,7 +14,7 @@ use super::Addresses;
 use super::journal::Picture;
 use super::received::Received;
 use super::subscribers::Subscriber;
-use crate::support::eventually;
+use crate::support::{eventually, plain_http};
 
 /// How long the subscribers may take for what is left when the writers have stopped.
 const CATCH_UP_WITHIN: Duration = Duration::from_secs(60);
@@ -90,10 +90,7 @@ async fn expect_no_more(received: &Mutex<Received>, addresses: &Addresses) {
         let cursor = received.cursor.clone().expect("it has one since the start");
         (cursor, received.rooms.clone(), received.path.clone())
     };
-    let http = reqwest::Client::builder()
-        .no_proxy()
-        .build()
-        .expect("a client without TLS");
+    let http = plain_http().build().expect("a client of HTTP");
     for relay in 0..2 {
         let mut query = Serializer::new(String::new());
         query

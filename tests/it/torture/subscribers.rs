@@ -17,7 +17,7 @@ use super::Addresses;
 use super::journal::Picture;
 use super::received::{ALL_ROOMS, Comings, Received, Session, Transport};
 use super::wire::{Said, What, Wire};
-use crate::support::TIMEOUT;
+use crate::support::{TIMEOUT, plain_http};
 
 /// The longest that anybody stays away.
 const ABSENCE: Duration = Duration::from_secs(3);
@@ -53,10 +53,7 @@ impl Subscriber {
         };
         Self {
             rng: StdRng::seed_from_u64(seed),
-            http: reqwest::Client::builder()
-                .no_proxy()
-                .build()
-                .expect("a client without TLS"),
+            http: plain_http().build().expect("a client of HTTP"),
             addresses,
             received: Arc::new(Mutex::new(received)),
         }

@@ -20,11 +20,14 @@ const test = base.extend<{ chat: Page }>({
     await page.goto(demo.url);
     await page.getByRole("button", { name: "Pause the others" }).click();
     await expect(page.getByRole("button", { name: "Let the others write" })).toBeVisible();
-    for (const name of ["Ada", "Grace"]) await expect(pane(page, name).getByText(WORDS.sse)).toBeVisible();
+    for (const name of ["Ada", "Grace"]) await expect(shown(page, name, WORDS.sse)).toBeVisible();
     await use(page);
     expect(errors, "errors in the console").toEqual([]);
   },
 });
+
+/** The words that a pane shows of its connection: they are spoken, too, where something came of a try. */
+const shown = (page: Page, name: string, words: string) => pane(page, name).getByText(words).first();
 
 /** What a pane says of its transport. */
 const WORDS = {
@@ -91,7 +94,10 @@ test("SSE breaks, then long poll, then both are mended: the page says so, and wh
   chat,
 }) => {
   const follow = async (transport: keyof typeof WORDS, text: string) => {
-    for (const name of ["Ada", "Grace"]) await expect(pane(chat, name).getByText(WORDS[transport])).toBeVisible();
+    for (const name of ["Ada", "Grace"]) {
+      await expect(shown(chat, name, WORDS[transport])).toBeVisible();
+      await expect(pane(chat, name).getByRole("status")).toHaveText(WORDS[transport]);
+    }
     await send(chat, "Grace", text);
     await bothShow(chat, text);
   };

@@ -26,6 +26,8 @@ export interface Seen {
 export interface Fault {
   /** Milliseconds before there is any answer. */
   delay?: number;
+  /** Milliseconds that a JSON answer is under way: what is committed meanwhile is not in it. */
+  lag?: number;
   /** Never an answer. */
   stall?: boolean;
   /** The network's failure. */
@@ -155,6 +157,7 @@ export class Relay {
     const events = listed ? listed.slice(-Number(last) || listed.length) : this.log.slice(from, from + limit);
     const to = listed ? this.log.length : from + events.length;
     const answer = { events, cursor: `${this.epoch}.${to}`, more: to < this.log.length };
+    if (fault.lag) await aborted(signal, new Promise((resolve) => setTimeout(resolve, fault.lag)));
     return new Json(answer, fault, signal, end).response;
   }
 

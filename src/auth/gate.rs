@@ -1,0 +1,273 @@
+//! The gate: who asks, and may they?
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::access::{Access, Rooms, Via};
+use super::claims::{Claims, Pattern};
+use super::keys::KeyError;
+use super::lease::{Lease, Register};
+use super::token::{TokenError, Verifier};
+use crate::config::{Auth, JwtConfig};
+use crate::pg::Database;
+use crate::pg::authorize::Authorizer;
+use crate::pg::source::Source;
+use crate::pg::tickets::Tickets;
+use crate::relay::LiveSource;
+use crate::room::Room;
+
+/// Why somebody is not let in.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// Nothing was shown.
+    #[error("no credential")]
+    Absent,
+    /// What was shown is no good; why, in words that say nothing of its contents.
+    #[error("{0}")]
+    Bad(String),
+    /// They may not do this.
+    #[error("not among the rooms that are admitted")]
+    Forbidden,
+    /// It can't be found out now; why, for the log.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+/// Lets in, hands out leases, and takes them back.
+pub struct Gate {
+    /// `None`: everybody who reaches the address may do everything.
+    pub(super) guard: Option<Guard>,
+}
+
+pub(super) struct Guard {
+    pub config: JwtConfig,
+    pub verifier: Verifier,
+    pub tickets: Tickets,
+    pub authorizer: Option<Authorizer>,
+    pub register: Arc<Register>,
+}
+
+impl Gate {
+    /// One that stands open: everybody who reaches the address may do everything.
+    pub fn open() -> Self {
+        Self { guard: None }
+    }
+
+    /// The gate that the options ask for.
+    ///
+    /// # Errors
+    /// Keys that can't be used; one line that names the option.
+    pub fn new(auth: &Auth, database: &Database) -> Result<Self, KeyError> {
+        let guard = match auth {
+            Auth::None => return Ok(Self::open()),
+            Auth::Jwt(config) => Some(Guard {
+                verifier: Verifier::new(config)?,
+                tickets: Tickets::new(database.clone()),
+                authorizer: config
+                    .authorize_sql
+                    .as_ref()
+                    .map(|sql| Authorizer::new(database.clone(), sql.clone())),
+                register: Arc::default(),
+                config: JwtConfig::clone(config),
+            }),
+        };
+        Ok(Self { guard })
+    }
+
+    /// How tokens are taken; `None`: nobody is asked for one.
+    pub fn config(&self) -> Option<&JwtConfig> {
+        self.guard.as_ref().map(|guard| &guard.config)
+    }
+
+    /// Why the question to the database does not fit the rooms of this source, so that nobody can read them.
+    pub async fn misfit(&self, source: &Source) -> Option<String> {
+        let authorizer = self.guard.as_ref()?.authorizer.as_ref()?;
+        let error = authorizer.check_statement(source).await.err()?;
+        error.is_misfit().then(|| error.to_string())
+    }
+
+    /// Of one who shows nothing: everybody where nobody is asked.
+    ///
+    /// # Errors
+    /// [`Refusal::Absent`]
+    pub fn admit_nobody(&self) -> Result<Access, Refusal> {
+        match self.guard {
+            None => Ok(Access::open()),
+            Some(_) => Err(Refusal::Absent),
+        }
+    }
+
+    /// Of the bearer of a token. Where nobody is asked for one it is not looked at.
+    ///
+    /// # Errors
+    /// [`Refusal::Bad`], [`Refusal::Unavailable`] where the keys can't be had.
+    pub async fn admit_token(&self, token: &str, via: Via) -> Result<Access, Refusal> {
+        let Some(guard) = &self.guard else {
+            return Ok(Access::open());
+        };
+        match guard.verifier.verify(token).await {
+            Ok(claims) => Ok(guard.access(claims, via)),
+            Err(error @ TokenError::KeysUnavailable) => Err(Refusal::Unavailable(error.to_string())),
+            Err(error) => Err(Refusal::Bad(error.to_string())),
+        }
+    }
+
+    /// Of the bearer of a ticket, which is used up by it.
+    ///
+    /// # Errors
+    /// [`Refusal::Bad`], [`Refusal::Unavailable`] where the database can't be asked.
+    pub async fn admit_ticket(&self, ticket: &str) -> Result<Access, Refusal> {
+        let Some(guard) = &self.guard else {
+            return Ok(Access::open());
+        };
+        let redeemed = guard.tickets.redeem(ticket).await.map_err(unavailable)?;
+        let Some(redeemed) = redeemed else {
+            return Err(Refusal::Bad("the ticket is used, over, or none".to_owned()));
+        };
+        Ok(Access {
+            subject: subject(&redeemed.claims),
+            claims: Some(redeemed.claims.into()),
+            expires_at: redeemed.token_expires_at,
+            read: Rooms {
+                patterns: redeemed
+                    .rooms
+                    .iter()
+                    .map(|room| Pattern::Exact(room.as_str().to_owned()))
+                    .collect(),
+                sources: Some(vec![Pattern::Exact(redeemed.source)]),
+            },
+            publish: Rooms::default(),
+            via: Via::Ticket,
+        })
+    }
+
+    /// Lets `access` read all of these rooms, for as long as the lease lasts.
+    ///
+    /// # Errors
+    /// [`Refusal::Forbidden`], [`Refusal::Unavailable`] where the database can't be asked.
+    pub async fn read(
+        &self,
+        access: &Access,
+        source: &Arc<LiveSource>,
+        rooms: &[Room],
+    ) -> Result<Lease, Refusal> {
+        let Some(guard) = &self.guard else {
+            return Ok(Lease::endless());
+        };
+        // Before it is asked: a revocation that comes in between is then seen by the lease.
+        let lease = guard.register.lease(access, source, rooms);
+        guard.check(access, source, rooms).await?;
+        Ok(lease)
+    }
+
+    /// Whether `access` may publish into this room.
+    ///
+    /// # Errors
+    /// [`Refusal::Forbidden`]
+    pub fn publish(&self, access: &Access, source: &LiveSource, room: &Room) -> Result<(), Refusal> {
+        match access.publish.admit(&source.definition().name, room) {
+            true => Ok(()),
+            false => Err(Refusal::Forbidden),
+        }
+    }
+
+    /// A ticket for these rooms, good for the time given with it. `None`: nobody is asked for one.
+    ///
+    /// # Errors
+    /// As [`Gate::read`].
+    pub async fn issue(
+        &self,
+        access: &Access,
+        source: &Arc<LiveSource>,
+        rooms: &[Room],
+    ) -> Result<Option<(String, Duration)>, Refusal> {
+        let Some(guard) = &self.guard else { return Ok(None) };
+        let Some(claims) = &access.claims else {
+            return Err(Refusal::Forbidden);
+        };
+        guard.check(access, source, rooms).await?;
+        let lifetime = guard.config.ticket_lifetime;
+        let ticket = guard
+            .tickets
+            .issue(
+                &source.definition().name,
+                rooms,
+                claims,
+                access.expires_at,
+                lifetime,
+            )
+            .await
+            .map_err(unavailable)?;
+        Ok(Some((ticket, lifetime)))
+    }
+}
+
+impl Guard {
+    fn access(&self, claims: Claims, via: Via) -> Access {
+        let Claims {
+            subject,
+            expires_at,
+            json,
+            rooms,
+        } = claims;
+        let (read, publish) = match rooms {
+            Some(rooms) => {
+                let of = |patterns| Rooms {
+                    patterns,
+                    sources: rooms.sources.clone(),
+                };
+                (of(rooms.read), of(rooms.publish))
+            }
+            // The database is asked about each room.
+            None if self.authorizer.is_some() => (Rooms::all(), Rooms::default()),
+            None => (Rooms::default(), Rooms::default()),
+        };
+        Access {
+            subject: subject.map(Into::into),
+            claims: Some(json.get().into()),
+            expires_at: Some(expires_at),
+            read,
+            publish,
+            via,
+        }
+    }
+
+    /// # Errors
+    /// [`Refusal::Forbidden`] where one of the rooms may not be read.
+    async fn check(&self, access: &Access, source: &LiveSource, rooms: &[Room]) -> Result<(), Refusal> {
+        let definition = source.definition();
+        if !rooms.iter().all(|room| access.read.admit(&definition.name, room)) {
+            return Err(Refusal::Forbidden);
+        }
+        let (Some(authorizer), Some(claims)) = (&self.authorizer, &access.claims) else {
+            return Ok(());
+        };
+        // The question is about one room: none can be asked about all of them.
+        if rooms.iter().any(Room::is_all) {
+            return Err(Refusal::Forbidden);
+        }
+        let may_read = authorizer
+            .may_read(&definition, rooms, claims)
+            .await
+            .map_err(unavailable)?;
+        match may_read.iter().all(|may| *may) {
+            true => Ok(()),
+            false => Err(Refusal::Forbidden),
+        }
+    }
+}
+
+pub(super) fn unavailable(error: impl std::fmt::Display) -> Refusal {
+    Refusal::Unavailable(error.to_string())
+}
+
+/// `sub` of claims that were verified when the ticket was issued.
+fn subject(claims: &str) -> Option<Arc<str>> {
+    #[derive(serde::Deserialize)]
+    struct Subject<'a> {
+        #[serde(borrow)]
+        sub: Option<std::borrow::Cow<'a, str>>,
+    }
+    let subject: Subject<'_> = serde_json::from_str(claims).ok()?;
+    subject.sub.map(|sub| sub.as_ref().into())
+}

@@ -1,0 +1,255 @@
+//! Bounds on what clients take: counted here, refused with a problem, and each refusal counted as a metric.
+//!
+//! ```text
+//! accept ─► connections in all, per address, new ones per second     ([`Limits::connection`])
+//!   request ─► requests per second of a key                          ([`Limits::request`])
+//!     stream, long poll ─► subscriptions at a time of a key          ([`Limits::subscription`])
+//! ```
+//!
+//! What is held at a time is a guard: dropping it gives it back. A bound that is not set costs nothing. Sizes and times of
+//! heads and bodies are enforced where those are read; what they refuse is counted by [`Limits::over`], too.
+
+mod buckets;
+mod counts;
+pub mod descriptors;
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::time::Instant;
+
+use super::client_address::TrustedProxies;
+use super::error::{ApiError, ErrorCode};
+use super::metrics::{LimitHits, Metrics};
+use crate::config;
+
+use buckets::Buckets;
+use counts::{Counts, Held};
+
+/// What can be exceeded. The label of the metric is [`Limit::label`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    Connections,
+    ConnectionsPerAddress,
+    NewConnections,
+    Subscriptions,
+    Requests,
+    Rooms,
+    WaitingReplays,
+    HeadBytes,
+    HeadTime,
+    BodyBytes,
+    BodyTime,
+}
+
+impl Limit {
+    /// All of them, in the order of their declaration.
+    pub const ALL: [Self; 11] = [
+        Self::Connections,
+        Self::ConnectionsPerAddress,
+        Self::NewConnections,
+        Self::Subscriptions,
+        Self::Requests,
+        Self::Rooms,
+        Self::WaitingReplays,
+        Self::HeadBytes,
+        Self::HeadTime,
+        Self::BodyBytes,
+        Self::BodyTime,
+    ];
+
+    /// The stable text of the metric's label: the option's name where there is one, without `max`.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Connections => "connections",
+            Self::ConnectionsPerAddress => "connections_per_address",
+            Self::NewConnections => "new_connections_per_second",
+            Self::Subscriptions => "subscriptions_per_subject",
+            Self::Requests => "requests_per_second",
+            Self::Rooms => "rooms",
+            Self::WaitingReplays => "waiting_replays",
+            Self::HeadBytes => "head_bytes",
+            Self::HeadTime => "head_timeout",
+            Self::BodyBytes => "body_bytes",
+            Self::BodyTime => "body_timeout",
+        }
+    }
+}
+
+/// Who is counted: the subject of a token, or without one the address.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Key {
+    Subject(Arc<str>),
+    /// As [`Key::address`] makes it.
+    Address(IpAddr),
+}
+
+impl Key {
+    /// The key of an address. Of IPv6 it is the /64: one client has all of it, and could otherwise be as many clients as
+    /// it likes (RFC 6177 has sites get at least that).
+    pub fn address(address: IpAddr) -> Self {
+        Self::Address(counted(address))
+    }
+}
+
+/// What counts as one address.
+fn counted(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
+        v4 => v4,
+    }
+}
+
+/// A connection that is counted, until it is dropped.
+#[derive(Debug)]
+pub struct Connection {
+    in_all: Arc<AtomicUsize>,
+    /// Only where addresses are bounded.
+    _of_address: Option<Held<IpAddr>>,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.in_all.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A subscription that is counted, until it is dropped.
+#[derive(Debug)]
+pub struct Subscribed {
+    /// Only where they are bounded.
+    _of_key: Option<Held<Key>>,
+}
+
+/// The bounds, and what of them is taken now.
+#[derive(Debug)]
+pub struct Limits {
+    settings: config::Limits,
+    most_connections: usize,
+    trusted: TrustedProxies,
+    connections: Arc<AtomicUsize>,
+    of_address: Option<Counts<IpAddr>>,
+    new_connections: Option<Buckets<()>>,
+    subscriptions: Option<Counts<Key>>,
+    requests: Option<Buckets<Key>>,
+    hits: LimitHits,
+}
+
+impl Limits {
+    /// `most_connections` is what holds where the settings do not say: see [`descriptors`].
+    pub fn new(settings: config::Limits, most_connections: usize, metrics: &Metrics) -> Self {
+        let rate = |rate: Option<u32>| rate.and_then(NonZeroU32::new);
+        Self {
+            most_connections: settings.connections.unwrap_or(most_connections),
+            trusted: TrustedProxies::new(settings.trusted_proxies.clone()),
+            connections: Arc::default(),
+            of_address: settings.connections_per_address.map(Counts::new),
+            new_connections: rate(settings.new_connections_per_second).map(Buckets::new),
+            subscriptions: settings.subscriptions_per_subject.map(Counts::new),
+            requests: rate(settings.requests_per_second).map(Buckets::new),
+            hits: metrics.limit_hits(),
+            settings,
+        }
+    }
+
+    /// The sizes and times that are enforced elsewhere.
+    pub fn settings(&self) -> &config::Limits {
+        &self.settings
+    }
+
+    /// Connections at a time, in all.
+    pub fn most_connections(&self) -> usize {
+        self.most_connections
+    }
+
+    /// Whose word counts for where a request comes from.
+    pub fn trusted(&self) -> &TrustedProxies {
+        &self.trusted
+    }
+
+    /// A new connection of `peer`. Never waits. A trusted proxy brings the connections of many clients: its address is not
+    /// bounded, only all together.
+    ///
+    /// # Errors
+    /// `too_many_connections` (503 in all, 429 of one address) or `rate_limited`.
+    pub fn connection(&self, peer: IpAddr) -> Result<Connection, ApiError> {
+        let of_address = match &self.of_address {
+            Some(counts) if !self.trusted.contains(peer) => match counts.hold(counted(peer)) {
+                Some(held) => Some(held),
+                None => {
+                    let detail = "Your address has as many connections as it may. Close some.";
+                    let error = ApiError::new(ErrorCode::TooManyConnections, detail);
+                    return Err(self.over(Limit::ConnectionsPerAddress, error));
+                }
+            },
+            _ => None,
+        };
+        let before = self.connections.fetch_add(1, Ordering::Relaxed);
+        let connection = Connection {
+            in_all: self.connections.clone(),
+            _of_address: of_address,
+        };
+        if before >= self.most_connections {
+            let detail = "The relay has as many connections as it may. Try another relay, or again.";
+            return Err(self.over(Limit::Connections, ApiError::new(ErrorCode::TooManyInAll, detail)));
+        }
+        // Last, so that who is over another bound takes nothing from the others.
+        if let Some(new) = &self.new_connections
+            && !new.take((), Instant::now())
+        {
+            let detail = "New connections come faster than the relay takes them.";
+            return Err(self.over(
+                Limit::NewConnections,
+                ApiError::new(ErrorCode::RateLimited, detail),
+            ));
+        }
+        Ok(connection)
+    }
+
+    /// A request of `key`.
+    ///
+    /// # Errors
+    /// `rate_limited`.
+    pub fn request(&self, key: &Key) -> Result<(), ApiError> {
+        match &self.requests {
+            Some(requests) if !requests.take(key.clone(), Instant::now()) => {
+                let error = ApiError::new(
+                    ErrorCode::RateLimited,
+                    "Requests come faster than they may. Wait, then try again.",
+                );
+                Err(self.over(Limit::Requests, error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A stream or a long poll of `key`, for as long as the guard lives.
+    ///
+    /// # Errors
+    /// `too_many_connections`.
+    pub fn subscription(&self, key: &Key) -> Result<Subscribed, ApiError> {
+        let Some(counts) = &self.subscriptions else {
+            return Ok(Subscribed { _of_key: None });
+        };
+        match counts.hold(key.clone()) {
+            Some(held) => Ok(Subscribed { _of_key: Some(held) }),
+            None => {
+                let detail = "You have as many subscriptions as you may. Close some.";
+                let error = ApiError::new(ErrorCode::TooManyConnections, detail);
+                Err(self.over(Limit::Subscriptions, error))
+            }
+        }
+    }
+
+    /// Counts that a limit was exceeded, and hands on what the client is told.
+    pub fn over<E>(&self, limit: Limit, error: E) -> E {
+        self.hits.add(limit);
+        tracing::debug!(limit = limit.label(), "a limit was exceeded");
+        error
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,162 @@
+//! Counting: what is admitted, what is refused and with which code, and that nothing is kept of those who left.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use super::*;
+
+fn limits(change: impl FnOnce(&mut config::Limits)) -> (Limits, Metrics) {
+    let mut settings = config::Limits::default();
+    change(&mut settings);
+    let metrics = Metrics::new();
+    (Limits::new(settings, 3, &metrics), metrics)
+}
+
+fn address(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+fn hits(metrics: &Metrics, limit: Limit) -> u64 {
+    let line = format!("rowcast_limit_hits_total{{limit=\"{}\"}} ", limit.label());
+    let text = metrics.render();
+    let found = text.lines().find_map(|found| found.strip_prefix(&line));
+    found.unwrap_or_else(|| panic!("{line}: {text}")).parse().unwrap()
+}
+
+#[test]
+fn connections_in_all_are_bounded_and_come_back() {
+    let (limits, metrics) = limits(|_| {});
+    let held: Vec<_> = (1..=3)
+        .map(|n| limits.connection(IpAddr::from([192, 0, 2, n])).unwrap())
+        .collect();
+    let refused = limits.connection(address("192.0.2.9")).unwrap_err();
+    assert_eq!(refused.code(), ErrorCode::TooManyInAll);
+    assert_eq!(hits(&metrics, Limit::Connections), 1);
+    drop(held);
+    assert!(limits.connection(address("192.0.2.9")).is_ok());
+    assert_eq!(limits.connections.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn connections_of_an_address_are_bounded_and_leave_nothing_behind() {
+    let (limits, metrics) = limits(|settings| settings.connections_per_address = Some(1));
+    let held = limits.connection(address("192.0.2.1")).unwrap();
+    let mapped = limits.connection(address("::ffff:192.0.2.1")).unwrap_err();
+    assert_eq!(mapped.code(), ErrorCode::TooManyConnections);
+    let other = limits.connection(address("2001:db8::1")).unwrap();
+    assert!(
+        limits.connection(address("2001:db8::2:3")).is_err(),
+        "the same /64"
+    );
+    assert!(limits.connection(address("2001:db8:0:1::1")).is_ok());
+    assert_eq!(hits(&metrics, Limit::ConnectionsPerAddress), 2);
+    drop((held, other));
+    assert_eq!(limits.of_address.as_ref().unwrap().len(), 0);
+    assert_eq!(limits.connections.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn a_trusted_proxy_is_many_clients() {
+    let (limits, _) = limits(|settings| {
+        settings.connections_per_address = Some(1);
+        settings.trusted_proxies = vec![config::Network {
+            address: address("10.0.0.0"),
+            bits: 8,
+        }];
+    });
+    let held = [
+        limits.connection(address("10.1.2.3")),
+        limits.connection(address("10.1.2.3")),
+    ];
+    assert!(held.iter().all(Result::is_ok));
+}
+
+#[tokio::test(start_paused = true)]
+async fn new_connections_come_back_with_time() {
+    let (limits, metrics) = limits(|settings| settings.new_connections_per_second = Some(2));
+    let peer = address("192.0.2.1");
+    let taken = |limits: &Limits| (0..5).filter(|_| limits.connection(peer).is_ok()).count();
+    assert_eq!(taken(&limits), 2);
+    assert_eq!(hits(&metrics, Limit::NewConnections), 3);
+    tokio::time::advance(Duration::from_millis(500)).await;
+    assert_eq!(taken(&limits), 1);
+    tokio::time::advance(Duration::from_secs(60)).await;
+    assert_eq!(taken(&limits), 2, "no more than a second's worth is saved up");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_over_its_own_bound_takes_no_turn_of_the_others() {
+    let (limits, metrics) = limits(|settings| {
+        settings.new_connections_per_second = Some(2);
+        settings.connections_per_address = Some(1);
+    });
+    let held = limits.connection(address("192.0.2.1")).unwrap();
+    for _ in 0..10 {
+        assert!(limits.connection(address("192.0.2.1")).is_err());
+    }
+    assert!(limits.connection(address("192.0.2.2")).is_ok());
+    assert!(limits.connection(address("192.0.2.2")).is_err());
+    assert_eq!(hits(&metrics, Limit::NewConnections), 1);
+    assert_eq!(limits.connections.load(Ordering::Relaxed), 1);
+    drop(held);
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_are_counted_by_key() {
+    let (limits, metrics) = limits(|settings| settings.requests_per_second = Some(3));
+    let keys = [
+        Key::Subject("ada".into()),
+        Key::Subject("Ada".into()),
+        Key::address(address("192.0.2.1")),
+    ];
+    for key in &keys {
+        let taken = (0..10).filter(|_| limits.request(key).is_ok()).count();
+        assert_eq!(taken, 3, "{key:?}");
+    }
+    assert_eq!(
+        limits.request(&keys[0]).unwrap_err().code(),
+        ErrorCode::RateLimited
+    );
+    assert_eq!(hits(&metrics, Limit::Requests), 22);
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert!(limits.request(&keys[0]).is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_that_went_quiet_are_forgotten() {
+    let buckets = Buckets::new(NonZeroU32::new(10).unwrap());
+    for _ in 0..20 {
+        for n in 0..1000_u32 {
+            assert!(buckets.take((n, Instant::now()), Instant::now()));
+        }
+        tokio::time::advance(Duration::from_secs(1)).await;
+    }
+    assert!(buckets.len() <= 2 * 1024, "{}", buckets.len());
+}
+
+#[test]
+fn subscriptions_of_a_key_are_bounded_and_leave_nothing_behind() {
+    let (limits, metrics) = limits(|settings| settings.subscriptions_per_subject = Some(2));
+    let (ada, bob) = (Key::Subject("ada".into()), Key::Subject("bob".into()));
+    let held = [
+        limits.subscription(&ada).unwrap(),
+        limits.subscription(&ada).unwrap(),
+    ];
+    let refused = limits.subscription(&ada).unwrap_err();
+    assert_eq!(refused.code(), ErrorCode::TooManyConnections);
+    assert!(limits.subscription(&bob).is_ok());
+    assert_eq!(hits(&metrics, Limit::Subscriptions), 1);
+    drop(held);
+    assert!(limits.subscription(&ada).is_ok());
+    assert_eq!(limits.subscriptions.as_ref().unwrap().len(), 0);
+}
+
+#[test]
+fn labels_are_of_one_limit_each_and_all_are_rendered_from_the_start() {
+    let labels: HashSet<_> = Limit::ALL.into_iter().map(Limit::label).collect();
+    assert_eq!(labels.len(), Limit::ALL.len());
+    for (place, limit) in Limit::ALL.into_iter().enumerate() {
+        assert_eq!(limit as usize, place);
+        assert_eq!(hits(&limits(|_| {}).1, limit), 0);
+    }
+}

@@ -1,0 +1,270 @@
+//! `--authorize-sql`: the database says who may read a room.
+
+use serde_json::json;
+
+use super::{
+    A, JWT, admitted, bearer, forbidden, guard, guarded, reader, reads, request, ticket, unauthenticated,
+    unavailable, verdict,
+};
+use crate::support::{
+    Client, Relay, Subscriber, TestDatabase, Transport, attach, connect, database, eventually, messages, run,
+    server,
+};
+
+pub const MEMBERS_ONLY: &str = "select exists (select from members where room = $1 and user_id = $2->>'sub')";
+
+/// The table `messages` with a row in rooms `a`, `b` and `c`, and members: Ada of `a` and `b`, Bob of `a`.
+pub async fn with_members() -> TestDatabase {
+    let db = messages().await;
+    run(
+        &db,
+        "create table members (room text, user_id text);
+         insert into members values ('a', 'ada'), ('b', 'ada'), ('a', 'bob')",
+    )
+    .await;
+    for room in ["a", "b", "c"] {
+        db.say(room, "x").await;
+    }
+    db
+}
+
+/// A relay that asks for members, with these arguments.
+pub async fn asking(db: &TestDatabase, arguments: &[&str]) -> Relay {
+    guard(db, &[&["--authorize-sql", MEMBERS_ONLY], arguments].concat()).await
+}
+
+/// A client of a user whose token says nothing of rooms.
+pub fn user(client: &Client, name: &str) -> Client {
+    bearer(client, json!({ "sub": name }))
+}
+
+/// Keeps everybody away from the database, and ends those who are there but for the test's own session.
+pub async fn take_away(db: &TestDatabase) {
+    let admin = connect(&server().url("postgres")).await;
+    run(
+        &admin,
+        &format!("alter database {} allow_connections false", db.name),
+    )
+    .await;
+    let end = "select pg_terminate_backend(pid) from pg_stat_activity
+               where datname = current_database() and pid <> pg_backend_pid()";
+    run(db, end).await;
+}
+
+/// Lets them in again.
+pub async fn bring_back(db: &TestDatabase) {
+    let admin = connect(&server().url("postgres")).await;
+    run(
+        &admin,
+        &format!("alter database {} allow_connections true", db.name),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn members_are_admitted_and_nobody_else() {
+    let db = with_members().await;
+    let relay = asking(&db, &[]).await;
+    let (ada, bob) = (user(&relay.client, "ada"), user(&relay.client, "bob"));
+    for (client, path, wanted) in [
+        (&ada, "/v1/rooms/a/events", admitted()),
+        (&ada, "/v1/rooms/c/events", forbidden()),
+        (&ada, "/v1/rooms/nothing/events", forbidden()),
+        (&ada, "/v1/events?room=a&room=b", admitted()),
+        (&ada, "/v1/events?room=a&room=b&room=c", forbidden()),
+        (&bob, "/v1/rooms/a/events", admitted()),
+        (&bob, "/v1/rooms/b/events", forbidden()),
+        (&bob, "/v1/events?room=a&room=b", forbidden()),
+        (&user(&relay.client, "eve"), "/v1/rooms/a/events", forbidden()),
+        (
+            &user(&relay.client, "' or true --"),
+            "/v1/rooms/a/events",
+            forbidden(),
+        ),
+        (
+            &bearer(&relay.client, json!({})),
+            "/v1/rooms/a/events",
+            forbidden(),
+        ),
+        (&relay.client, "/v1/rooms/a/events", unauthenticated()),
+    ] {
+        assert_eq!(reads(client, path).await, wanted, "{path}");
+    }
+    for transport in Transport::ALL {
+        let mut subscriber = Subscriber::new(&ada, transport, "/v1/events?room=a&room=b").await;
+        let (one, other) = (db.say("a", "one").await, db.say("b", "other").await);
+        assert_eq!(subscriber.ids(2).await, [one, other], "{transport:?}");
+    }
+}
+
+#[tokio::test]
+async fn claim_and_database_must_both_admit() {
+    let db = with_members().await;
+    let relay = asking(&db, &["--allow-firehose", "--allow-publish"]).await;
+    for (rooms, path, wanted) in [
+        (json!(["a"]), "/v1/rooms/a/events", admitted()),
+        (json!(["a"]), "/v1/rooms/b/events", forbidden()),
+        (json!(["c"]), "/v1/rooms/c/events", forbidden()),
+        (json!(["*"]), "/v1/rooms/b/events", admitted()),
+        (json!([]), "/v1/rooms/a/events", forbidden()),
+        (
+            json!({"sources": ["orders"], "read": ["*"]}),
+            "/v1/rooms/a/events",
+            forbidden(),
+        ),
+        // The question is about one room: none can be asked about all of them.
+        (json!(["*"]), "/v1/events?room=*", forbidden()),
+        (json!(null), "/v1/events?room=*", forbidden()),
+    ] {
+        let ada = bearer(&relay.client, json!({ "sub": "ada", "rooms": rooms }));
+        assert_eq!(reads(&ada, path).await, wanted, "{rooms} {path}");
+    }
+    // Who is a member may read; publishing needs the claim's word.
+    let answer = user(&relay.client, "ada").post(A, &json!({"body": "x"})).await;
+    assert_eq!(answer.code(), "forbidden");
+}
+
+#[tokio::test]
+async fn null_and_no_row_are_no() {
+    let db = with_members().await;
+    for statement in [
+        "select null::boolean",
+        "select true where $1 = 'nothing'",
+        "select ($2->>'admin')::boolean",
+        "select false",
+    ] {
+        let relay = guard(&db, &["--authorize-sql", statement]).await;
+        assert_eq!(
+            reads(&user(&relay.client, "ada"), A).await,
+            forbidden(),
+            "{statement}"
+        );
+    }
+    let relay = guard(&db, &["--authorize-sql", "select ($2->>'admin')::boolean"]).await;
+    let admin = bearer(&relay.client, json!({ "admin": true }));
+    assert_eq!(reads(&admin, A).await, admitted());
+}
+
+#[tokio::test]
+async fn a_room_is_given_in_the_type_of_its_column() {
+    let db = database().await;
+    run(
+        &db,
+        "create table messages (id bigint generated always as identity primary key, room_id int, body text);
+         create index on messages (room_id, id);
+         insert into messages (room_id) values (7), (8);
+         create table members (room_id int, user_id int);
+         insert into members values (7, 1)",
+    )
+    .await;
+    attach(&db, "'messages', room => 'room_id'").await;
+    let statement = "select exists (select from members where room_id = $1 and user_id = ($2->>'sub')::int)";
+    let relay = Relay::serve(
+        &db.relay_url,
+        &[&JWT[..], &["--authorize-sql", statement]].concat(),
+    )
+    .await;
+    let one = user(&relay.client, "1");
+    for (room, wanted) in [("7", admitted()), ("007", admitted()), ("8", forbidden())] {
+        let path = format!("/v1/rooms/{room}/events");
+        assert_eq!(reads(&one, &path).await, wanted, "{room}");
+    }
+}
+
+#[tokio::test]
+async fn a_ticket_is_issued_to_members_and_asked_about_again() {
+    let db = with_members().await;
+    let relay = asking(&db, &[]).await;
+    let ada = user(&relay.client, "ada");
+    assert_eq!(super::ask_ticket(&ada, &["a", "c"]).await.code(), "forbidden");
+    for (room, wanted) in [("a", admitted()), ("b", forbidden())] {
+        let ticket = ticket(&ada, &["a", "b"]).await;
+        if room == "b" {
+            let leave = "delete from members where room = 'b'; select rowcast.reauthorize('b')";
+            run(&db, leave).await;
+            // Heard once she is refused with her token.
+            eventually(async || ada.get("/v1/rooms/b/events").await.status == 403).await;
+        }
+        let path = format!("/v1/rooms/{room}/events?last=1&ticket={ticket}");
+        let said = verdict(request(&relay.client, Transport::EventStream, &path)).await;
+        assert_eq!(said, wanted, "{room}");
+    }
+}
+
+#[tokio::test]
+async fn a_statement_that_fails_admits_nobody_and_says_so_in_the_log() {
+    let db = with_members().await;
+    for (statement, reason) in [
+        ("select 1 / 0 = 1", "division by zero"),
+        ("select exists (select from nowhere)", "nowhere"),
+        ("select pg_sleep(60) is null", "statement timeout"),
+        ("select true from pg_catalog.lo_create(0)", "read-only"),
+        ("selec true", "syntax error"),
+        ("select 1", "--authorize-sql"),
+        ("select true from generate_series(1, 2)", "--authorize-sql"),
+        ("select true; select true", "--authorize-sql"),
+    ] {
+        let relay = guard(&db, &["--authorize-sql", statement]).await;
+        let ada = reader(&relay.client, &["*"]);
+        assert_eq!(reads(&ada, A).await, unavailable(), "{statement}");
+        assert_eq!(
+            super::ask_ticket(&ada, &["a"]).await.code(),
+            "database_unavailable"
+        );
+        let log = relay.log().join("\n");
+        let line = log
+            .lines()
+            .find(|line| line.contains("WARN") && line.contains("--authorize-sql"));
+        let line = line.unwrap_or_else(|| panic!("{statement}: nothing in {log}"));
+        assert!(log.contains(reason), "{statement}: {reason:?} is not in {line}");
+    }
+}
+
+#[tokio::test]
+async fn while_the_database_is_away_nobody_new_is_let_in_and_streams_go_on() {
+    let db = with_members().await;
+    let relay = asking(&db, &["--reauthorize-interval", "200ms"]).await;
+    let (ada, bob) = (user(&relay.client, "ada"), user(&relay.client, "bob"));
+    let mut streams = Vec::new();
+    for transport in super::live::STREAMS {
+        streams.push(super::live::Live::open(&ada, transport, A).await);
+    }
+    take_away(&db).await;
+    eventually(async || verdict(request(&bob, Transport::Poll, A)).await == unavailable()).await;
+    // Several turns of asking again, in vain.
+    relay.logs("who may still read can't be asked").await;
+    let id = db.say("a", "while it is away").await;
+    for transport in Transport::ALL {
+        let said = verdict(request(&bob, transport, A)).await;
+        assert_eq!(said, unavailable(), "{transport:?}");
+    }
+    bring_back(&db).await;
+    for stream in &mut streams {
+        assert_eq!(stream.next().await, Ok(id));
+    }
+    eventually(async || bob.get(A).await.status == 200).await;
+    assert_eq!(reads(&bob, A).await, admitted());
+}
+
+#[tokio::test]
+async fn while_the_database_is_away_a_ticket_is_neither_given_nor_taken() {
+    let (db, relay) = guarded(&["--ticket-lifetime", "1h"]).await;
+    db.say("a", "x").await;
+    let ada = reader(&relay.client, &["a"]);
+    let ticket = ticket(&ada, &["a"]).await;
+    let path = format!("{A}?last=1&ticket={ticket}");
+    take_away(&db).await;
+    eventually(async || super::ask_ticket(&ada, &["a"]).await.status == 503).await;
+    for transport in Transport::ALL {
+        let said = verdict(request(&relay.client, transport, &path)).await;
+        assert_eq!(said, unavailable(), "{transport:?}");
+    }
+    bring_back(&db).await;
+    let mut said = unavailable();
+    eventually(async || {
+        said = verdict(request(&relay.client, Transport::Poll, &path)).await;
+        said != unavailable()
+    })
+    .await;
+    assert_eq!(said, admitted(), "it was not used up in vain");
+}
