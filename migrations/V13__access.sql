@@ -1,14 +1,12 @@
 -- Access: tickets, and the call by which an application says that somebody's rights have changed.
 
--- A ticket stands in for a token once. Only its hash is kept, so that whoever reads this table can't use what is in it.
+-- A ticket stands in for a token once. Only its hash is kept, and what it is for is sealed with it: whoever may read this table
+-- (the owners of attached tables may, or pg_dump would fail them) can neither use what is in it nor learn whose it is.
 -- Unlogged: a ticket lives for seconds, and claims have no business in WAL archives, standbys and publications. A crash
 -- empties it, and the clients ask for new ones.
 create unlogged table rowcast.tickets (
     hash             bytea primary key,                      -- SHA-256 of the ticket's 32 bytes
-    source           text not null,
-    rooms            text[] not null,                        -- canonical names
-    claims           jsonb not null,                         -- of the token that it was issued for
-    token_expires_at timestamptz,
+    contents         bytea not null,                         -- source, rooms and claims, AES-256-GCM with a key made of the ticket
     expires_at       timestamptz not null
 );
 create index on rowcast.tickets (expires_at);

@@ -1,4 +1,4 @@
 -- Takes a ticket away and says what it was good for: of several who bring it, the row's lock lets one have it. $1: its hash
 delete from rowcast.tickets
 where hash = $1
-returning source, rooms, claims::text as claims, token_expires_at, expires_at > pg_catalog.clock_timestamp() as alive
+returning contents, expires_at > pg_catalog.clock_timestamp() as alive

@@ -1,18 +1,20 @@
 //! Tickets: each stands in for a token once, on whichever relay of the database, for a client that can't send headers.
 //!
 //! A ticket is 32 random bytes. The database has only their SHA-256, so that who reads its table can't use what is there
-//! (no salt and no slow hash: there are no likely tickets to try). It is used by deleting its row, which one can do.
+//! (no salt and no slow hash: there are no likely tickets to try). What it is good for is sealed with a key that is made of
+//! the ticket, so that they can't read that either. It is used by deleting its row, which one can do.
 
 use std::time::{Duration, SystemTime};
 
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rand::TryRngCore as _;
 use rand::rngs::OsRng;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio_postgres::types::{ToSql, Type};
 
-use super::secret::Unlogged;
 use super::{Database, PgError};
 use crate::room::Room;
 
@@ -23,7 +25,7 @@ const PRUNE: &str = include_str!("../../sql/prune_tickets.sql");
 /// The entropy of a ticket in bytes: nobody guesses one.
 const TICKET_BYTES: usize = 32;
 
-/// The latest time that is kept, the end of the year 9999 in seconds since 1970: a token may name any.
+/// The longest lifetime, to the end of the year 9999 in seconds since 1970: PostgreSQL's timestamps end there or later.
 const LATEST: Duration = Duration::from_secs(253_402_300_799);
 
 /// The tickets of a database. Cheap to clone.
@@ -39,10 +41,19 @@ pub struct Redeemed {
     pub source: String,
     /// It is good for these rooms, and for any of them.
     pub rooms: Vec<Room>,
-    /// The token's claims: JSON text, as PostgreSQL renders `jsonb` (same values, other spaces and order).
+    /// The token's claims: JSON text.
     pub claims: String,
     /// When the token expires; it may have by now.
     pub token_expires_at: Option<SystemTime>,
+}
+
+/// What is sealed.
+#[derive(Serialize, Deserialize)]
+struct Contents {
+    source: String,
+    rooms: Vec<String>,
+    claims: String,
+    token_expires_at: Option<SystemTime>,
 }
 
 impl Tickets {
@@ -55,7 +66,7 @@ impl Tickets {
     /// database's clock.
     ///
     /// # Errors
-    /// As [`super::Session::read`] and [`Database::pooled`]; also where `claims` is no JSON that `jsonb` takes (`\u0000` is not).
+    /// As [`super::Session::read`] and [`Database::pooled`].
     pub async fn issue(
         &self,
         source: &str,
@@ -68,16 +79,16 @@ impl Tickets {
         OsRng
             .try_fill_bytes(&mut ticket)
             .expect("the operating system has random bytes");
-        let rooms: Vec<&str> = rooms.iter().map(Room::as_str).collect();
-        let latest = SystemTime::UNIX_EPOCH + LATEST;
-        let token_expires_at = token_expires_at.map(|at| at.min(latest));
+        let contents = Contents {
+            source: source.to_owned(),
+            rooms: rooms.iter().map(|room| room.as_str().to_owned()).collect(),
+            claims: claims.to_owned(),
+            token_expires_at,
+        };
         let lifetime_ms = i64::try_from(lifetime.as_millis()).unwrap_or(i64::MAX);
-        let params: [(&(dyn ToSql + Sync), Type); 6] = [
+        let params: [(&(dyn ToSql + Sync), Type); 3] = [
             (&hash(&ticket), Type::BYTEA),
-            (&source, Type::TEXT),
-            (&rooms, Type::TEXT_ARRAY),
-            (&Unlogged(claims), Type::JSONB),
-            (&token_expires_at, Type::TIMESTAMPTZ),
+            (&seal(&ticket, &contents), Type::BYTEA),
             (&lifetime_ms.min(LATEST.as_millis() as i64), Type::INT8),
         ];
         self.database.pooled().await?.read(ISSUE, &params).await?;
@@ -99,12 +110,12 @@ impl Tickets {
         if !row.try_get::<_, bool>("alive")? {
             return Ok(None);
         }
-        let rooms: Vec<&str> = row.try_get("rooms")?;
-        Ok(Some(Redeemed {
-            source: row.try_get("source")?,
-            rooms: rooms.into_iter().map(Room::canonical).collect(),
-            claims: row.try_get("claims")?,
-            token_expires_at: row.try_get("token_expires_at")?,
+        // Whoever can write the table can put anything there, but nothing that was sealed with this ticket.
+        Ok(unseal(&bytes, row.try_get("contents")?).map(|contents| Redeemed {
+            source: contents.source,
+            rooms: contents.rooms.iter().map(|room| Room::canonical(room)).collect(),
+            claims: contents.claims,
+            token_expires_at: contents.token_expires_at,
         }))
     }
 
@@ -124,6 +135,35 @@ fn hash(ticket: &[u8; TICKET_BYTES]) -> Vec<u8> {
     Sha256::digest(ticket).to_vec()
 }
 
+/// The key that a ticket seals with: another hash of it than the one that the database has.
+fn key(ticket: &[u8; TICKET_BYTES]) -> LessSafeKey {
+    let key = Sha256::new_with_prefix(b"rowcast ticket contents")
+        .chain_update(ticket)
+        .finalize();
+    let key = UnboundKey::new(&AES_256_GCM, &key).expect("SHA-256 has as many bytes as a key");
+    LessSafeKey::new(key)
+}
+
+/// A key seals once, so that one nonce does for all.
+fn nonce() -> Nonce {
+    Nonce::assume_unique_for_key([0; NONCE_LEN])
+}
+
+fn seal(ticket: &[u8; TICKET_BYTES], contents: &Contents) -> Vec<u8> {
+    let mut sealed = serde_json::to_vec(contents).expect("texts and a time of our era");
+    key(ticket)
+        .seal_in_place_append_tag(nonce(), Aad::empty(), &mut sealed)
+        .expect("contents are shorter than 64 GiB");
+    sealed
+}
+
+fn unseal(ticket: &[u8; TICKET_BYTES], mut sealed: Vec<u8>) -> Option<Contents> {
+    let contents = key(ticket)
+        .open_in_place(nonce(), Aad::empty(), &mut sealed)
+        .ok()?;
+    serde_json::from_slice(contents).ok()
+}
+
 /// The bytes of what looks like a ticket. One text for each, so that the last letter has no room for variants.
 fn decode(ticket: &str) -> Option<[u8; TICKET_BYTES]> {
     let mut bytes = [0; TICKET_BYTES];
@@ -136,6 +176,30 @@ fn decode(ticket: &str) -> Option<[u8; TICKET_BYTES]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_its_own_ticket_unseals_what_nobody_changed() {
+        let contents = Contents {
+            source: "messages".to_owned(),
+            rooms: vec!["lobby".to_owned()],
+            claims: r#"{"sub":"ada"}"#.to_owned(),
+            token_expires_at: Some(SystemTime::UNIX_EPOCH + LATEST),
+        };
+        let sealed = seal(&[1; TICKET_BYTES], &contents);
+        assert!(!sealed.windows(3).any(|bytes| bytes == b"ada"));
+        let unsealed = unseal(&[1; TICKET_BYTES], sealed.clone()).expect("it is its own");
+        assert_eq!(
+            (unsealed.claims, unsealed.token_expires_at),
+            (contents.claims, contents.token_expires_at)
+        );
+        assert!(unseal(&[2; TICKET_BYTES], sealed.clone()).is_none());
+        for at in 0..sealed.len() {
+            let mut changed = sealed.clone();
+            changed[at] ^= 1;
+            assert!(unseal(&[1; TICKET_BYTES], changed).is_none(), "byte {at}");
+        }
+        assert!(unseal(&[1; TICKET_BYTES], Vec::new()).is_none());
+    }
 
     #[test]
     fn what_is_no_base64url_of_32_bytes_is_no_ticket() {
