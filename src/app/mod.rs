@@ -96,18 +96,7 @@ impl App {
     /// # Errors
     /// [`AppError`], one line that names the option.
     pub async fn bind(config: &ServeConfig, wrap: impl FnOnce(Router) -> Router) -> Result<Self, AppError> {
-        let pool = PoolOptions {
-            size: config.pool_size,
-            ..PoolOptions::default()
-        };
-        let database = Database::connect(&config.database_url, &pool)
-            .await
-            .map_err(AppError::Database)?;
-        let listen = match &config.listen_database_url {
-            None => database.clone(),
-            // Should nobody answer there, tails poll, and it is tried again and again.
-            Some(url) => Database::unconnected(url).map_err(AppError::ListenDatabase)?,
-        };
+        let (database, listen) = databases(config).await?;
         let certificate = match &config.tls {
             None => None,
             Some(files) => Some(Arc::new(Certificate::load(files.clone()).await?)),
@@ -298,6 +287,23 @@ fn listen_on(
         }
     }
     Err(failure.expect("there is at least one address"))
+}
+
+/// The database, and the one to LISTEN on.
+async fn databases(config: &ServeConfig) -> Result<(Database, Database), AppError> {
+    let pool = PoolOptions {
+        size: config.pool_size,
+        ..PoolOptions::default()
+    };
+    let database = Database::connect(&config.database_url, &pool)
+        .await
+        .map_err(AppError::Database)?;
+    let listen = match &config.listen_database_url {
+        None => database.clone(),
+        // Should nobody answer there, tails poll, and it is tried again and again.
+        Some(url) => Database::unconnected(url).map_err(AppError::ListenDatabase)?,
+    };
+    Ok((database, listen))
 }
 
 /// A question that fits none of the attached tables is a mistake of whoever starts the relay. One that fits some must not

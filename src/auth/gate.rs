@@ -53,6 +53,17 @@ impl Gate {
         Self { guard: None }
     }
 
+    /// Whether the keys of the options can be used: to be known before anything is changed in the database.
+    ///
+    /// # Errors
+    /// As [`Gate::new`].
+    pub fn check_keys(auth: &Auth) -> Result<(), KeyError> {
+        match auth {
+            Auth::None => Ok(()),
+            Auth::Jwt(config) => Verifier::new(config).map(drop),
+        }
+    }
+
     /// The gate that the options ask for.
     ///
     /// # Errors

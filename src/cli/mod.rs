@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::app::App;
+use crate::auth::Gate;
 use crate::config::{ServeArgs, ServeConfig};
 use crate::demo::{self, Demo, Site};
 use crate::pg::migrate::migrate;
@@ -78,6 +79,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
 
 async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let config = ServeConfig::new(args)?;
+    Gate::check_keys(&config.auth)?;
     let applied = migrate(&config.database_url).await.map_err(usage::database)?;
     if !applied.is_empty() {
         tracing::info!(?applied, "schema rowcast was brought to this version");

@@ -41,7 +41,7 @@ async fn authorizer(url: &str, statement: &str) -> Arc<Authorizer> {
 
 /// A database with rooms and members, and its source.
 async fn with_members() -> (TestDatabase, Source) {
-    let db = database().await;
+    let db = database().await.into_superusers().await;
     run(&db, ROOMS_AND_MEMBERS).await;
     attach(&db, "'messages', room => 'room_id'").await;
     let source = source(&db, "messages").await;

@@ -19,7 +19,8 @@ pub async fn with_members() -> TestDatabase {
     run(
         &db,
         "create table members (room text, user_id text);
-         insert into members values ('a', 'ada'), ('b', 'ada'), ('a', 'bob')",
+         insert into members values ('a', 'ada'), ('b', 'ada'), ('a', 'bob');
+         grant select on members to relay",
     )
     .await;
     for room in ["a", "b", "c"] {
@@ -154,7 +155,8 @@ async fn a_room_is_given_in_the_type_of_its_column() {
          create index on messages (room_id, id);
          insert into messages (room_id) values (7), (8);
          create table members (room_id int, user_id int);
-         insert into members values (7, 1)",
+         insert into members values (7, 1);
+         grant select on members to relay",
     )
     .await;
     attach(&db, "'messages', room => 'room_id'").await;

@@ -21,7 +21,8 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderName, HeaderValue}
 use serde_json::{Value, json};
 
 use crate::support::{
-    Answer, Client, Relay, TestDatabase, Transport, messages, plain_http, with_query, within,
+    Answer, Client, Relay, TestDatabase, Transport, grant_publishing, messages, plain_http, with_query,
+    within,
 };
 
 const SECRET: &str = "a secret of the tests, which has more than 32 bytes";
@@ -60,6 +61,9 @@ async fn guarded(arguments: &[&str]) -> (TestDatabase, Relay) {
 
 /// One more relay that takes the tests' tokens.
 async fn guard(db: &TestDatabase, arguments: &[&str]) -> Relay {
+    if arguments.contains(&"--allow-publish") {
+        grant_publishing(db).await;
+    }
     Relay::serve(&db.relay_url, &[&JWT, arguments].concat()).await
 }
 

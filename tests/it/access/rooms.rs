@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{A, JWT, admitted, bearer, forbidden, guarded, reader, reads, request, verdict};
+use super::{A, admitted, bearer, forbidden, guard, guarded, reader, reads, request, verdict};
 use crate::support::{Client, Relay, TestDatabase, Transport, attach, database, run};
 
 fn path(room: &str) -> String {
@@ -26,7 +26,7 @@ async fn numbered(arguments: &[&str]) -> (TestDatabase, Relay) {
         .await;
         attach(&db, &format!("'{table}', room => 'room_id'")).await;
     }
-    let relay = Relay::serve(&db.relay_url, &[&JWT, arguments].concat()).await;
+    let relay = guard(&db, arguments).await;
     (db, relay)
 }
 

@@ -66,7 +66,7 @@ async fn more_rooms_than_a_subscription_has_keep_their_order() {
 
 #[tokio::test]
 async fn the_room_comes_in_its_columns_own_type() {
-    let db = database().await;
+    let db = database().await.into_superusers().await;
     run(&db, "create type kind as enum ('general', 'o''clock')").await;
     let uuid = "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11";
     for (name, column, seen_as, room) in [

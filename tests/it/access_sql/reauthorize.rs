@@ -60,7 +60,7 @@ async fn heard_by_now(client: &Client, heard: &mut Reauthorizations) -> Vec<Reau
 
 #[tokio::test]
 async fn a_call_names_rooms_and_sources_or_all_of_them() {
-    let db = database().await;
+    let db = database().await.into_superusers().await;
     let mut heard = listening(&db.admin_url).await;
     for (arguments, expected) in [
         ("'7'", call(Some("7"), None)),
@@ -85,7 +85,7 @@ async fn a_call_names_rooms_and_sources_or_all_of_them() {
 
 #[tokio::test]
 async fn what_any_role_can_notify_is_no_call() {
-    let db = database().await;
+    let db = database().await.into_superusers().await;
     let mut heard = listening(&db.admin_url).await;
     run(
         &db,
@@ -97,7 +97,7 @@ async fn what_any_role_can_notify_is_no_call() {
 
 #[tokio::test]
 async fn the_room_does_not_travel() {
-    let db = database().await;
+    let db = database().await.into_superusers().await;
     let sql = "select rowcast.reauthorize('secret-room', 'messages')";
     let mut payloads = payloads(&db).await;
     run(&db, sql).await;
@@ -177,7 +177,7 @@ async fn a_members_table_calls_it_for_whoever_writes_it() {
 
 #[tokio::test]
 async fn nothing_of_the_callers_session_decides_what_it_does() {
-    let db = database().await;
+    let db = database().await.into_superusers().await;
     let mut heard = listening(&db.admin_url).await;
     run(
         &db,
@@ -234,7 +234,7 @@ async fn databases_of_other_encodings_hash_the_same_room() {
 
 #[tokio::test]
 async fn after_a_lost_connection_everything_is_asked_again() {
-    let db = database().await;
+    let db = database().await.into_superusers().await;
     let bell = bell(&db.admin_url).await;
     let mut heard = bell.reauthorizations();
     assert_eq!(within(heard.next()).await, Reauthorize::ALL);

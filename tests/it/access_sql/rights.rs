@@ -28,7 +28,7 @@ async fn ticket_is_used(url: &str) {
 
 /// A database as the version before left it.
 async fn before_v13() -> TestDatabase {
-    let db = empty_database().await;
+    let db = empty_database().await.into_superusers().await;
     run(&db, "create schema rowcast").await;
     run(&db, include_str!("../../../sql/create_history.sql")).await;
     for step in steps().iter().filter(|step| step.version < 13) {
@@ -45,7 +45,7 @@ async fn before_v13() -> TestDatabase {
 
 #[tokio::test]
 async fn a_relay_that_may_only_serve_uses_tickets() {
-    let db = database().await;
+    let db = database().await.into_superusers().await;
     let (name, url) = role(&db, "relay").await;
     run(&db, &grants(&name)).await;
     ticket_is_used(&url).await;
@@ -53,7 +53,7 @@ async fn a_relay_that_may_only_serve_uses_tickets() {
 
 #[tokio::test]
 async fn a_role_without_rights_gets_neither_ticket_nor_call() {
-    let db = database().await;
+    let db = database().await.into_superusers().await;
     let (_, url) = role(&db, "stranger").await;
     let tickets = Tickets::new(to_database(&url).await);
     let room = rooms(&["1"]);
@@ -69,7 +69,7 @@ async fn a_role_without_rights_gets_neither_ticket_nor_call() {
 
 #[tokio::test]
 async fn with_usage_of_the_schema_anybody_may_call() {
-    let db = database().await;
+    let db = database().await.into_superusers().await;
     let (name, url) = role(&db, "app").await;
     run(&db, &format!("grant usage on schema rowcast to {name}")).await;
     run(&connect(&url).await, "select rowcast.reauthorize('1')").await;

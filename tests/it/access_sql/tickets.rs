@@ -33,7 +33,7 @@ async fn count(db: &TestDatabase) -> i64 {
 
 #[tokio::test]
 async fn a_ticket_is_used_once_on_any_relay() {
-    let db = database().await;
+    let db = database().await.into_superusers().await;
     let (here, there) = (tickets(&db).await, tickets(&db).await);
     let exp = SystemTime::UNIX_EPOCH + Duration::from_secs(4_102_444_800);
     let names = rooms(&["a'); --", "日本", "{x,\"y\"}"]);
@@ -53,7 +53,7 @@ async fn a_ticket_is_used_once_on_any_relay() {
 
 #[tokio::test]
 async fn of_two_who_bring_a_ticket_at_once_one_is_let_in() {
-    let db = database().await;
+    let db = database().await.into_superusers().await;
     let (here, there) = (tickets(&db).await, tickets(&db).await);
     let ticket = issue(&here).await;
     let holder = db.connect().await;
@@ -74,7 +74,7 @@ async fn of_two_who_bring_a_ticket_at_once_one_is_let_in() {
 
 #[tokio::test]
 async fn the_database_knows_neither_the_ticket_nor_what_it_is_for() {
-    let db = database().await;
+    let db = database().await.into_superusers().await;
     let ticket = issue(&tickets(&db).await).await;
     assert_eq!(ticket.len(), 43);
     let stored = "select t::text, encode(hash, 'base64'), encode(hash, 'escape'),
@@ -93,7 +93,7 @@ async fn the_database_knows_neither_the_ticket_nor_what_it_is_for() {
 
 #[tokio::test]
 async fn an_expired_ticket_is_good_for_nothing() {
-    let db = database().await;
+    let db = database().await.into_superusers().await;
     let tickets = tickets(&db).await;
     let ticket = issue(&tickets).await;
     let lives = "select expires_at - now() between interval '20 s' and interval '30 s' from rowcast.tickets";
@@ -105,7 +105,7 @@ async fn an_expired_ticket_is_good_for_nothing() {
 
 #[tokio::test]
 async fn expired_tickets_are_pruned_and_others_are_not() {
-    let db = database().await;
+    let db = database().await.into_superusers().await;
     let tickets = tickets(&db).await;
     for _ in 0..5 {
         issue(&tickets).await;
@@ -148,7 +148,7 @@ async fn what_is_no_ticket_is_refused_without_the_database() {
 
 #[tokio::test]
 async fn a_token_may_expire_at_the_end_of_time() {
-    let db = database().await;
+    let db = database().await.into_superusers().await;
     let tickets = tickets(&db).await;
     let exp = SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 55);
     let room = rooms(&["a"]);
@@ -160,7 +160,7 @@ async fn a_token_may_expire_at_the_end_of_time() {
 
 #[tokio::test]
 async fn tickets_work_behind_a_pooler() {
-    let db = database().await;
+    let db = database().await.into_superusers().await;
     let pooler = Pooler::start(StartupOptions::Refused).await;
     let tickets = Tickets::new(to_database(&pooler.url(&db.name)).await);
     let ticket = issue(&tickets).await;
