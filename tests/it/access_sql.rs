@@ -43,6 +43,7 @@ async fn authorizer(url: &str, statement: &str) -> Arc<Authorizer> {
 async fn with_members() -> (TestDatabase, Source) {
     let db = database().await.into_superusers().await;
     run(&db, ROOMS_AND_MEMBERS).await;
+    run(&db, "grant select on all tables in schema public to relay").await;
     attach(&db, "'messages', room => 'room_id'").await;
     let source = source(&db, "messages").await;
     (db, source)

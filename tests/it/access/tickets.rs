@@ -88,6 +88,9 @@ async fn a_ticket_is_good_for_its_rooms_of_its_source() {
         db.say(room, "x").await;
     }
     let ada = reader(&relay.client, &["*"]);
+    // The grants come after the attach: the relay sees them when it looks again.
+    let orders = "/v1/sources/orders/rooms/a/events";
+    eventually(async || verdict(request(&ada, Transport::Poll, orders)).await == admitted()).await;
     // Which source is meant without a name is no longer clear.
     let issue = async |rooms: &[&str]| {
         let answer = ada

@@ -147,7 +147,7 @@ async fn a_question_whose_asker_goes_away_is_put_by_who_waits_for_it() {
 async fn a_session_that_is_dropped_within_its_transaction_is_closed() {
     let (db, source) = with_members().await;
     let authorizer = authorizer(&db.admin_url, MEMBERS_ONLY).await;
-    let alter = db.connect().await;
+    let alter = db.admin().await;
     run(&alter, "begin; lock table members").await;
     let sessions = async || {
         let sql = "select wait_event_type = 'Lock' from pg_stat_activity

@@ -13,7 +13,9 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::support::{Authority, Client, Pair, Relay, Subscriber, TestDatabase, Transport, messages, within};
+use crate::support::{
+    Authority, Client, Pair, Relay, Subscriber, TestDatabase, Transport, grant_publishing, messages, within,
+};
 
 const PATH: &str = "/v1/rooms/a/events";
 
@@ -35,6 +37,7 @@ impl Scene {
         write(&files, &pair);
         let (certificate, key) = paths(&files);
         let all = [&["--tls-cert", &certificate, "--tls-key", &key], arguments].concat();
+        grant_publishing(&db).await;
         let relay = Relay::serve(&db.relay_url, &all).await;
         Self {
             db,
