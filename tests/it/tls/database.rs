@@ -251,7 +251,11 @@ async fn a_row_arrives_by_the_bell_over_verified_tls_alone() {
     assert!(status.success(), "{error}");
     let session = within(open_unpinned(&url, "test")).await.expect("it connects");
     crate::support::run(&session, MESSAGES).await;
-    crate::support::run(&session, "select rowcast.attach('messages', room => 'room')").await;
+    crate::support::run(
+        &session,
+        "select rowcast.attach('messages', room => 'room', never_ring => false)",
+    )
+    .await;
     let relay = Relay::serve(&url, &[]).await;
     // Beside the relay's own ear, one that counts.
     let database = open(&url).await.expect("it connects").0;
