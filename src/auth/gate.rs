@@ -1,7 +1,7 @@
 //! The gate: who asks, and may they?
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::access::{Access, Rooms, Via};
 use super::claims::{Claims, Pattern};
@@ -135,6 +135,13 @@ impl Gate {
         let Some(redeemed) = redeemed else {
             return Err(Refusal::Bad("the ticket is used, over, or none".to_owned()));
         };
+        let now = SystemTime::now();
+        if redeemed
+            .token_expires_at
+            .is_some_and(|at| at + guard.config.leeway <= now)
+        {
+            return Err(Refusal::Bad("the ticket's token is over".to_owned()));
+        }
         Ok(Access {
             subject: subject(&redeemed.claims),
             claims: Some(redeemed.claims.into()),

@@ -4,7 +4,6 @@
 //! is answered with no when it is asked again. The register knows all leases of the process; it does no I/O, and its
 //! lock is short.
 
-use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
@@ -87,24 +86,20 @@ impl Drop for Lease {
     }
 }
 
-/// What is asked again about the bearer of one set of claims, and whom the answer ends.
+/// What is asked again about one lease. Never about several at once: a room that makes the question fail would then keep the
+/// others of its bearer from an answer.
 pub struct Question {
     pub source: Arc<LiveSource>,
     /// The claims as JSON text.
     pub claims: Arc<str>,
-    /// Each once.
-    pub rooms: Vec<Room>,
-    leases: Vec<(Vec<usize>, CancellationToken)>,
+    pub rooms: Box<[Room]>,
+    revoked: CancellationToken,
 }
 
 impl Question {
-    /// Ends the leases that have a room which may not be read. `may_read` is as long as `rooms`.
-    pub fn answer(&self, may_read: &[bool]) {
-        for (rooms, revoked) in &self.leases {
-            if !rooms.iter().all(|room| may_read.get(*room) == Some(&true)) {
-                revoked.cancel();
-            }
-        }
+    /// Ends the lease.
+    pub fn revoke(&self) {
+        self.revoked.cancel();
     }
 }
 
@@ -154,40 +149,20 @@ impl Register {
         }
     }
 
-    /// The questions about the leases that `concerns` picks by its number, source and rooms; each bearer's rooms of a source
-    /// together.
+    /// The questions about the leases that `concerns` picks by its number, source and rooms.
     pub fn questions(&self, concerns: impl Fn(usize, &str, &[RoomHash]) -> bool) -> Vec<Question> {
         let entries = self.entries();
-        let mut questions: HashMap<(&str, &str), Question> = HashMap::new();
-        for (key, entry) in entries.iter() {
-            if !concerns(key, &entry.name, &entry.hashes) {
-                continue;
-            }
-            let question = questions
-                .entry((&*entry.name, &*entry.claims))
-                .or_insert_with(|| Question {
-                    source: entry.source.clone(),
-                    claims: entry.claims.clone(),
-                    rooms: Vec::new(),
-                    leases: Vec::new(),
-                });
-            let places = entry
-                .rooms
-                .iter()
-                .map(|room| place(&mut question.rooms, room))
-                .collect();
-            question.leases.push((places, entry.revoked.clone()));
-        }
-        questions.into_values().collect()
+        entries
+            .iter()
+            .filter(|(key, entry)| concerns(*key, &entry.name, &entry.hashes))
+            .map(|(_, entry)| Question {
+                source: entry.source.clone(),
+                claims: entry.claims.clone(),
+                rooms: entry.rooms.clone(),
+                revoked: entry.revoked.clone(),
+            })
+            .collect()
     }
-}
-
-/// Where `room` stands in `rooms`, put there if it did not.
-fn place(rooms: &mut Vec<Room>, room: &Room) -> usize {
-    rooms.iter().position(|known| known == room).unwrap_or_else(|| {
-        rooms.push(room.clone());
-        rooms.len() - 1
-    })
 }
 
 /// When a token's stream ends: within the window after the token does, or after now where that is over already (clocks

@@ -20,7 +20,7 @@ const SHARES: u32 = 16;
 /// The shortest time between two of them.
 const SHORTEST_TURN: Duration = Duration::from_millis(10);
 
-/// Bearers that are asked about at a time: no more than a pool's connections by default, half of them.
+/// Leases that are asked about at a time: no more than a pool's connections by default, half of them.
 const AT_ONCE: usize = 4;
 
 impl Gate {
@@ -65,17 +65,22 @@ impl Guard {
         }
     }
 
-    /// Asks about the leases that `concerns` picks, some bearers at a time, and ends those that may no longer read.
+    /// Asks about the leases that `concerns` picks, some at a time, and ends those that may no longer read.
     async fn ask(&self, authorizer: &Authorizer, concerns: impl Fn(usize, &str, &[RoomHash]) -> bool) {
         let questions = self.register.questions(concerns);
         stream::iter(questions)
             .for_each_concurrent(AT_ONCE, async |question| {
                 let definition = question.source.definition();
-                match authorizer
-                    .may_read(&definition, &question.rooms, &question.claims)
-                    .await
-                {
-                    Ok(may_read) => question.answer(&may_read),
+                let asked = authorizer.may_still_read(&definition, &question.rooms, &question.claims);
+                match asked.await {
+                    Ok(true) => {}
+                    Ok(false) => question.revoke(),
+                    // Of these rooms and claims, so that nobody else's lease depends on it: a question that fails for them admits
+                    // them no longer.
+                    Err(error) if !error.is_passing() => {
+                        tracing::warn!(source = definition.name, %error, "who may still read: the question fails");
+                        question.revoke();
+                    }
                     Err(error) => tracing::warn!(
                         source = definition.name,
                         %error,

@@ -54,6 +54,7 @@ pub(super) async fn long(
     };
     let (mut feed, caught_up) = tokio::select! {
         biased;
+        ended = lease.ended() => return Err(ended.into()),
         begun = begin => begun?,
         () = drain.started() => return Err(ApiError::shutting_down()),
         () = tokio::time::sleep_until(deadline) => return Err(FeedError::Unavailable.into()),

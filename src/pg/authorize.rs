@@ -74,6 +74,11 @@ impl AuthorizeError {
     pub fn is_misfit(&self) -> bool {
         !matches!(self, Self::Failed(_))
     }
+
+    /// Whether the database may answer the same question the next time: it was away, or busy.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Failed(cause) if ask::is_passing(cause))
+    }
 }
 
 /// The operator's statement, and what it answered of late. One for a process, shared by all who ask.
@@ -143,6 +148,25 @@ impl Authorizer {
             }
         }
         Ok(may_read.into_iter().flatten().collect())
+    }
+
+    /// The same, of the database at this moment: it takes no answer, nor joins a question, of anybody else's. For those who are
+    /// asked about again: a question with other rooms that fails must not keep theirs from an answer.
+    ///
+    /// # Errors
+    /// As [`Authorizer::may_read`].
+    pub async fn may_still_read(
+        &self,
+        source: &Source,
+        rooms: &[Room],
+        claims: &str,
+    ) -> Result<bool, AuthorizeError> {
+        if rooms.iter().any(Room::is_all) {
+            return Ok(false);
+        }
+        let rooms: Vec<&Room> = rooms.iter().collect();
+        let answered = ask::ask(&self.database, &self.statement, source, &rooms, claims).await?;
+        Ok(answered.answers.iter().all(|may| *may))
     }
 
     /// Forgets what `whom` concerns: the next question is put to the database, also where the same one is under way.

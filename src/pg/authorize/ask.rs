@@ -286,7 +286,7 @@ async fn plan(session: &mut Session, statement: &str, source: &Source) -> Result
 
 /// Whether an error says nothing about the statement: the connection, a serialisation or deadlock, resources, a lock or
 /// statement timeout, a shutdown, the disk (PostgreSQL manual, appendix A).
-fn is_passing(error: &PgError) -> bool {
+pub(super) fn is_passing(error: &PgError) -> bool {
     let class = error.sqlstate().map(|state| &state.code()[..2]);
     error.is_connection_lost() || matches!(class, None | Some("08" | "40" | "53" | "55" | "57" | "58"))
 }

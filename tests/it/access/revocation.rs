@@ -2,7 +2,7 @@
 
 use super::live::{Live, STREAMS};
 use super::members::{asking, user, with_members};
-use super::{A, forbidden, reads, request, ticket, verdict};
+use super::{A, forbidden, guard, reads, request, ticket, verdict};
 use crate::support::{Client, Relay, TestDatabase, Transport, eventually, run, with_query};
 
 /// The application's trigger: whoever reads a room whose members change is asked about again.
@@ -99,6 +99,39 @@ async fn a_member_who_is_expelled_reads_no_more_on_any_relay_and_the_others_lose
             assert_eq!(verdict(request(&ada, transport, &resume)).await, forbidden());
         }
         assert_eq!(reads(&ada, "/v1/rooms/b/events").await, super::admitted());
+    }
+}
+
+/// Fails where what is asked again about one lease is asked together with others of its bearer.
+#[tokio::test]
+async fn a_question_that_fails_for_another_room_keeps_nobody_from_being_expelled() {
+    let db = with_trigger().await;
+    let fails_for_b = "select exists (select from members where room = $1 and user_id = $2->>'sub'
+                                      and case when $1 = 'b' then room::int > 0 else true end)";
+    let arguments = [&NO_CLOCK[..], &["--authorize-sql", fails_for_b]].concat();
+    let relay = guard(&db, &arguments).await;
+    let mut streams = streams_of(&[&relay], "ada").await;
+    let loops: Vec<_> = (0..8)
+        .map(|_| {
+            let ada = user(&relay.client, "ada");
+            tokio::spawn(async move {
+                loop {
+                    let said = verdict(request(&ada, Transport::Poll, "/v1/events?room=a&room=b")).await;
+                    assert_ne!(said, super::admitted());
+                }
+            })
+        })
+        .collect();
+    let bob = user(&relay.client, "bob");
+    eventually(async || reads(&bob, A).await == super::admitted()).await;
+    run(&db, EXPEL_ADA).await;
+    all_end(&mut streams).await;
+    for task in loops {
+        task.abort();
+        assert!(
+            task.await.is_err_and(|error| error.is_cancelled()),
+            "what was asked for was not had"
+        );
     }
 }
 
