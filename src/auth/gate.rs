@@ -97,17 +97,6 @@ impl Gate {
         error.is_misfit().then(|| error.to_string())
     }
 
-    /// Of one who shows nothing: everybody where nobody is asked.
-    ///
-    /// # Errors
-    /// [`Refusal::Absent`]
-    pub fn admit_nobody(&self) -> Result<Access, Refusal> {
-        match self.guard {
-            None => Ok(Access::open()),
-            Some(_) => Err(Refusal::Absent),
-        }
-    }
-
     /// Of the bearer of a token. Where nobody is asked for one it is not looked at.
     ///
     /// # Errors
@@ -275,7 +264,7 @@ impl Guard {
     }
 }
 
-pub(super) fn unavailable(error: impl std::fmt::Display) -> Refusal {
+fn unavailable(error: impl std::fmt::Display) -> Refusal {
     Refusal::Unavailable(error.to_string())
 }
 

@@ -92,6 +92,7 @@ pub struct Question {
     pub source: Arc<LiveSource>,
     /// The claims as JSON text.
     pub claims: Arc<str>,
+    /// One that may no longer be read ends the lease.
     pub rooms: Box<[Room]>,
     revoked: CancellationToken,
 }
@@ -149,19 +150,23 @@ impl Register {
         }
     }
 
-    /// The questions about the leases that `concerns` picks by its number, source and rooms.
-    pub fn questions(&self, concerns: impl Fn(usize, &str, &[RoomHash]) -> bool) -> Vec<Question> {
+    /// The questions about the rooms that `concerns` picks, by the number of their lease, their source and their hash.
+    pub fn questions(&self, concerns: impl Fn(usize, &str, &RoomHash) -> bool) -> Vec<Question> {
         let entries = self.entries();
-        entries
-            .iter()
-            .filter(|(key, entry)| concerns(*key, &entry.name, &entry.hashes))
-            .map(|(_, entry)| Question {
+        let question = |(key, entry): (usize, &Entry)| {
+            let rooms = entry.rooms.iter().zip(&entry.hashes);
+            let rooms: Box<[Room]> = rooms
+                .filter(|(_, hash)| concerns(key, &entry.name, hash))
+                .map(|(room, _)| room.clone())
+                .collect();
+            (!rooms.is_empty()).then(|| Question {
                 source: entry.source.clone(),
                 claims: entry.claims.clone(),
-                rooms: entry.rooms.clone(),
+                rooms,
                 revoked: entry.revoked.clone(),
             })
-            .collect()
+        };
+        entries.iter().filter_map(question).collect()
     }
 }
 

@@ -20,8 +20,8 @@ const SHARES: u32 = 16;
 /// The shortest time between two of them.
 const SHORTEST_TURN: Duration = Duration::from_millis(10);
 
-/// Leases that are asked about at a time: no more than a pool's connections by default, half of them.
-const AT_ONCE: usize = 4;
+/// Leases that are asked about at a time: of the four connections of the statement's own pool one is left for newcomers.
+const AT_ONCE: usize = 3;
 
 impl Gate {
     /// Keeps the keys fresh and asks again about leases, until `stop`.
@@ -52,10 +52,7 @@ impl Guard {
                 biased;
                 call = calls.next() => {
                     authorizer.forget(&call);
-                    let concerns = |_: usize, source: &str, rooms: &[RoomHash]| {
-                        rooms.iter().any(|room| call.concerns(source, room))
-                    };
-                    self.ask(authorizer, concerns).await;
+                    self.ask(authorizer, |_, source, room| call.concerns(source, room)).await;
                 }
                 _ = turns.tick() => {
                     turn = (turn + 1) % SHARES as usize;
@@ -65,8 +62,8 @@ impl Guard {
         }
     }
 
-    /// Asks about the leases that `concerns` picks, some at a time, and ends those that may no longer read.
-    async fn ask(&self, authorizer: &Authorizer, concerns: impl Fn(usize, &str, &[RoomHash]) -> bool) {
+    /// Asks about the rooms of leases that `concerns` picks, some leases at a time, and ends those that may no longer read.
+    async fn ask(&self, authorizer: &Authorizer, concerns: impl Fn(usize, &str, &RoomHash) -> bool) {
         let questions = self.register.questions(concerns);
         stream::iter(questions)
             .for_each_concurrent(AT_ONCE, async |question| {

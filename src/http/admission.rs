@@ -49,10 +49,10 @@ impl Asker {
         Ok(Self { access, key })
     }
 
-    /// Lets them read these rooms, as one subscription of theirs.
+    /// Lets them read these rooms, for as long as the lease lasts.
     ///
     /// # Errors
-    /// `forbidden`, `too_many_connections`, `database_unavailable`.
+    /// `forbidden`, `database_unavailable`.
     pub(super) async fn read(
         &self,
         shared: &Shared,
@@ -90,7 +90,7 @@ async fn access(shared: &Shared, parts: &Parts, takes_tickets: bool) -> Result<A
             check_origin(&parts.headers, host(parts), allowed, true)?;
             gate.admit_token(&token, Via::Cookie).await?
         }
-        Credential::Absent => gate.admit_nobody()?,
+        Credential::Absent => return Err(Refusal::Absent.into()),
     };
     Ok(access)
 }
