@@ -45,7 +45,7 @@ export const OPEN_TIMEOUT = 5000;
 const FINAL = /^40[0134]$/;
 
 /** Why attempts are aborted: the relay's silence, which counts as a failure, or another network, which does not. */
-const STALLED = new Error("Silence");
+const STALLED = new Error("No events");
 const RESTARTED = 0;
 
 /** Follows until `signal` ends it, or the relay's answer is final: that closes the subscriber. `report` hears how it goes. */

@@ -43,7 +43,8 @@ export function subscribe<Row = Record<string, unknown>>(
     );
   // Not before the caller had the time to set callbacks.
   queueMicrotask(() => {
-    if (options.share && globalThis.navigator?.locks && globalThis.BroadcastChannel) share(subscriber, newLadder);
+    // Where there are locks there are channels, too.
+    if (options.share && globalThis.navigator?.locks) share(subscriber, newLadder);
     else drive(subscriber, newLadder(), subscriber.signal, subscriber.report);
   });
   return subscription;

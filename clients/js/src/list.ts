@@ -13,7 +13,7 @@ export interface RowListOptions<Row> {
 export class RowList<Row = Record<string, unknown>> {
   #rows = new Map<string | number | null, Row>();
   #options: RowListOptions<Row>;
-  #sorted: Row[] | undefined = [];
+  #sorted: Row[] | undefined;
 
   constructor(options: RowListOptions<Row> = {}) {
     this.#options = options;

@@ -38,7 +38,7 @@ interface Message<Row> {
 /** Events that are kept while catching up; beyond that it is done once more. */
 const MOST_HEARD = 1000;
 
-/** Leads, or follows until it may lead, until the subscription ends. Needs Web Locks and BroadcastChannel. */
+/** Leads, or follows until it may lead, until the subscription ends. Needs Web Locks, and BroadcastChannel, which is older. */
 export async function share<Row>(subscriber: Subscriber<Row>, newLadder: () => Ladder): Promise<void> {
   const { url, signal, face, deliver, ready, reset, report } = subscriber;
   if (signal.aborted) return;
@@ -55,7 +55,7 @@ export async function share<Row>(subscriber: Subscriber<Row>, newLadder: () => L
   let isInStep = false;
   /** What is passed on while it catches up. */
   let heard: Delivery<Row>[] = [];
-  let leader: Message<Row> = {};
+  let leader: Message<Row> & { status: Status } = { status: face.status };
 
   const say = (message: Message<Row>) => leads && channel.postMessage(message);
   // An error may be something that can't be cloned.
@@ -103,9 +103,17 @@ export async function share<Row>(subscriber: Subscriber<Row>, newLadder: () => L
     if (working !== mine) return;
     working = undefined;
     deliver(heard.splice(0));
+    reportLeader();
   };
 
-  const hear = (message: Message<Row>) => {
+  /** It is as its leader is, but is not ready before it stands there too: what is written until then may be no news to it. */
+  const reportLeader = () => {
+    const { status } = leader;
+    if (status.state === "closed") return;
+    if (status.state !== "ready" || (isInStep && !working)) report({ ...status, leader: false });
+  };
+
+  channel.onmessage = ({ data: message }: MessageEvent<Message<Row>>) => {
     const { join, status, events, cursor, anew, code } = message;
     if (leads) {
       if (!join) return;
@@ -114,9 +122,9 @@ export async function share<Row>(subscriber: Subscriber<Row>, newLadder: () => L
       if (face.status.transport === "poll") isAnnounced = false;
       else if (isAnnounced) say({ cursor: subscriber.cursor, anew: true });
     } else if (status) {
-      leader = message;
-      if (status.state !== "closed") report({ ...status, leader: false });
+      leader = message as typeof leader;
       considerTheft();
+      reportLeader();
     } else if (code) {
       // What is on its way belongs to the place before.
       stop();
@@ -126,6 +134,7 @@ export async function share<Row>(subscriber: Subscriber<Row>, newLadder: () => L
     } else if (anew) {
       isInStep = true;
       if (working || cursor !== subscriber.cursor) catchUp();
+      else reportLeader();
     } else if (isInStep && events) {
       if (!working) deliver(events);
       else if (heard.push(...events) > MOST_HEARD) {
@@ -138,7 +147,7 @@ export async function share<Row>(subscriber: Subscriber<Row>, newLadder: () => L
   /** A hidden tab's timers run once a second, or once a minute: where the leader needs them, a tab in front takes over. */
   const considerTheft = () => {
     const { status, hidden } = leader;
-    if (hidden && !isHidden() && (status?.state === "waiting" || status?.transport === "poll")) waiting?.abort();
+    if (hidden && !isHidden() && (status.state === "waiting" || status.transport === "poll")) waiting?.abort();
   };
 
   const lead = async () => {
@@ -156,7 +165,6 @@ export async function share<Row>(subscriber: Subscriber<Row>, newLadder: () => L
     working = undefined;
   };
 
-  channel.onmessage = ({ data }) => hear(data);
   listen("visibilitychange", () => (leads ? sayStatus() : considerTheft()), signal);
   // A page that goes would tell the others of a connection that failed.
   listen("pagehide", () => leads && stop(), signal);
@@ -170,14 +178,14 @@ export async function share<Row>(subscriber: Subscriber<Row>, newLadder: () => L
   const request = (options: LockOptions) =>
     navigator.locks
       .request(name, options, (lock) => !signal.aborted && (lock ? lead() : true))
-      .catch((error) => (error.name === "AbortError" ? undefined : lead()));
+      .catch<unknown>((error) => error.name !== "AbortError" && lead());
   while (!signal.aborted) {
     if (await request({ ifAvailable: true })) {
       channel.postMessage({ join: true });
       catchUp();
       waiting = new AbortController();
       await request({ signal: waiting.signal });
-      if (waiting?.signal.aborted && !signal.aborted) await request({ steal: true });
+      if (!signal.aborted && waiting?.signal.aborted) await request({ steal: true });
     }
     stop();
   }

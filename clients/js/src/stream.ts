@@ -34,13 +34,13 @@ export async function sse<Row>(attempt: Attempt<Row>): Promise<string | undefine
   }, attempt.setRetry);
 
   const { body, headers } = await attempt.within(patience, request(attempt, TYPE));
-  if (!headers.get("content-type")?.startsWith(TYPE)) throw new Error("No stream");
+  if (!headers.get("content-type")?.startsWith(TYPE)) throw new Error("No events");
   const reader = (body as ReadableStream<Uint8Array>).getReader();
   const decoder = new TextDecoder();
   // Some proxies keep a connection open that the relay has ended.
   while (!code) {
     const { done, value } = await attempt.within(patience, reader.read());
-    if (done) throw new Error("No stream");
+    if (done) throw new Error("No events");
     parse(decoder.decode(value, { stream: true }));
     await flush();
   }
