@@ -4,6 +4,7 @@
 
 mod access;
 mod args;
+mod file;
 mod limits;
 mod secret;
 mod values;
@@ -15,6 +16,7 @@ use clap::{Args as _, FromArgMatches as _};
 
 pub use access::{Auth, AuthArg, JwtAlgorithm, JwtConfig, KeySource};
 pub use args::{DatabaseArgs, ServeArgs};
+pub use file::{FileError, SettingsFile, render};
 pub use limits::{Limits, Network, TlsFiles};
 pub use secret::Secret;
 pub use values::{duration, source_name};

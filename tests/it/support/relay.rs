@@ -140,7 +140,8 @@ pub async fn run(arguments: &[&str]) -> (ExitStatus, String, String) {
     (output.status, text(&output.stdout), text(&output.stderr))
 }
 
-fn command(arguments: &[&str]) -> Command {
+/// `rowcast` with these arguments, and none of the environment but PATH and a log level.
+pub fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rowcast"));
     command
         .args(arguments)
