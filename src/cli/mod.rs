@@ -65,7 +65,7 @@ pub struct ServeCommand {
     args: ServeArgs,
 
     /// Print the settings as they are in effect, secrets hidden, as a file for --config, and check them
-    #[arg(long, help_heading = "Settings")]
+    #[arg(long, env = "ROWCAST_PRINT_CONFIG", value_parser = clap::builder::BoolishValueParser::new(), help_heading = "Settings")]
     print_config: bool,
 }
 

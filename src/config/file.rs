@@ -256,9 +256,9 @@ fn settings(command: &Command) -> impl Iterator<Item = &Arg> {
     own.chain(command.get_arguments()).filter(|arg| is_setting(arg))
 }
 
-/// Whether an option is a setting: it has a variable, and is not the one that names the file.
+/// Whether an option is a setting: it has a variable, and does not speak of settings itself.
 fn is_setting(arg: &Arg) -> bool {
-    arg.get_env().is_some() && arg.get_long() != Some("config")
+    arg.get_env().is_some() && arg.get_help_heading() != Some("Settings")
 }
 
 fn is_switch(arg: &Arg) -> bool {
