@@ -12,7 +12,7 @@ use crate::config::{Auth, JwtConfig};
 use crate::pg::Database;
 use crate::pg::authorize::Authorizer;
 use crate::pg::source::Source;
-use crate::pg::tickets::Tickets;
+use crate::pg::tickets::{GoodFor, TicketError, Tickets};
 use crate::relay::LiveSource;
 use crate::room::Room;
 
@@ -25,6 +25,12 @@ pub enum Refusal {
     /// What was shown is no good; why, in words that say nothing of its contents.
     #[error("{0}")]
     Bad(String),
+    /// What was shown was good once: nobody guessed it.
+    #[error("the token is over")]
+    Over,
+    /// What a ticket is asked for is too much for one.
+    #[error("too much for a ticket")]
+    TooMuch,
     /// They may not do this.
     #[error("not among the rooms that are admitted")]
     Forbidden,
@@ -107,45 +113,56 @@ impl Gate {
         };
         match guard.verifier.verify(token).await {
             Ok(claims) => Ok(guard.access(claims, via)),
+            Err(TokenError::Expired) => Err(Refusal::Over),
             Err(error @ TokenError::KeysUnavailable) => Err(Refusal::Unavailable(error.to_string())),
             Err(error) => Err(Refusal::Bad(error.to_string())),
         }
     }
 
-    /// Of the bearer of a ticket, which is used up by it.
+    /// Of the bearer of a ticket, which is only looked at: what it is good for says whether the request can be answered. Who is
+    /// let in then [uses it up](Gate::use_up).
     ///
     /// # Errors
-    /// [`Refusal::Bad`], [`Refusal::Unavailable`] where the database can't be asked.
+    /// [`Refusal::Bad`], [`Refusal::Over`], [`Refusal::Unavailable`] where the database can't be asked.
     pub async fn admit_ticket(&self, ticket: &str) -> Result<Access, Refusal> {
         let Some(guard) = &self.guard else {
             return Ok(Access::open());
         };
-        let redeemed = guard.tickets.redeem(ticket).await.map_err(unavailable)?;
-        let Some(redeemed) = redeemed else {
-            return Err(Refusal::Bad("the ticket is used, over, or none".to_owned()));
-        };
+        let good_for = guard.tickets.look_at(ticket).await.map_err(unavailable)?;
+        let GoodFor {
+            source,
+            rooms,
+            claims,
+            token_expires_at,
+        } = good_for.ok_or_else(no_ticket)?;
         let now = SystemTime::now();
-        if redeemed
-            .token_expires_at
-            .is_some_and(|at| at + guard.config.leeway <= now)
-        {
-            return Err(Refusal::Bad("the ticket's token is over".to_owned()));
+        if token_expires_at.is_some_and(|at| at + guard.config.leeway <= now) {
+            return Err(Refusal::Over);
         }
+        let exactly = |room: &Room| Pattern::Exact(room.as_str().to_owned());
         Ok(Access {
-            subject: subject(&redeemed.claims),
-            claims: Some(redeemed.claims.into()),
-            expires_at: redeemed.token_expires_at,
+            subject: subject(&claims),
+            claims: Some(claims.into()),
+            expires_at: token_expires_at,
             read: Rooms {
-                patterns: redeemed
-                    .rooms
-                    .iter()
-                    .map(|room| Pattern::Exact(room.as_str().to_owned()))
-                    .collect(),
-                sources: Some(vec![Pattern::Exact(redeemed.source)]),
+                patterns: rooms.iter().map(exactly).collect(),
+                sources: Some(vec![Pattern::Exact(source)]),
             },
             publish: Rooms::default(),
             via: Via::Ticket,
         })
+    }
+
+    /// Uses up a ticket that was admitted: of several who were admitted by it one can.
+    ///
+    /// # Errors
+    /// [`Refusal::Bad`] for the others, [`Refusal::Unavailable`] where the database can't be asked.
+    pub async fn use_up(&self, ticket: &str) -> Result<(), Refusal> {
+        let Some(guard) = &self.guard else {
+            return Ok(());
+        };
+        let used = guard.tickets.redeem(ticket).await.map_err(unavailable)?;
+        used.map(drop).ok_or_else(no_ticket)
     }
 
     /// Lets `access` read all of these rooms, for as long as the lease lasts.
@@ -181,7 +198,7 @@ impl Gate {
     /// A ticket for these rooms, good for the time given with it. `None`: nobody is asked for one.
     ///
     /// # Errors
-    /// As [`Gate::read`].
+    /// As [`Gate::read`]; [`Refusal::TooMuch`].
     pub async fn issue(
         &self,
         access: &Access,
@@ -204,7 +221,10 @@ impl Gate {
                 lifetime,
             )
             .await
-            .map_err(unavailable)?;
+            .map_err(|error| match error {
+                TicketError::TooLarge { .. } => Refusal::TooMuch,
+                TicketError::Database(error) => unavailable(error),
+            })?;
         Ok(Some((ticket, lifetime)))
     }
 }
@@ -262,6 +282,10 @@ impl Guard {
             false => Err(Refusal::Forbidden),
         }
     }
+}
+
+fn no_ticket() -> Refusal {
+    Refusal::Bad("the ticket is used, over, or none".to_owned())
 }
 
 fn unavailable(error: impl std::fmt::Display) -> Refusal {

@@ -163,6 +163,11 @@ impl ServeConfig {
 }
 
 impl ServeConfig {
+    /// Whether everybody may subscribe, but only from this machine.
+    pub fn is_open_to_its_machine_alone(&self) -> bool {
+        self.auth == Auth::None && self.listen.iter().all(|address| address.ip().is_loopback())
+    }
+
     /// The demo's: the defaults (and what the environment says of them), its own database and address, and publishing; it ends
     /// within a second.
     pub fn for_demo(database_url: &str, listen: SocketAddr) -> Result<Self, ConfigError> {
@@ -247,6 +252,19 @@ mod tests {
             );
         }
         assert!(config(&["--listen", "[::1]:0"]).is_ok());
+    }
+
+    #[test]
+    fn only_loopback_addresses_without_auth_are_open_to_their_machine_alone() {
+        let is_so = |args: &[&str]| {
+            config(args)
+                .expect("they go together")
+                .is_open_to_its_machine_alone()
+        };
+        assert!(is_so(&[]) && is_so(&["--listen", "[::1]:0", "--auth", "none"]));
+        assert!(!is_so(&["--listen", "0.0.0.0:0", "--auth", "none"]));
+        let secret = "x".repeat(32);
+        assert!(!is_so(&["--auth", "jwt", "--jwt-secret", &secret]));
     }
 
     #[test]

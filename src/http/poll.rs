@@ -32,10 +32,11 @@ pub(super) async fn plain(
 }
 
 /// A long poll: what there is now, else what comes within `wait`, else an empty list with the cursor to go on from.
-/// It ends at once when the relay drains, and with its `lease`.
+/// It ends at once when the relay drains, and with its `lease`. `enter` lets its client in, once nothing else can refuse it and
+/// before it waits.
 ///
 /// # Errors
-/// As [`plain`].
+/// As [`plain`], and those of `enter`.
 pub(super) async fn long(
     source: &LiveSource,
     subscription: Subscription,
@@ -43,6 +44,7 @@ pub(super) async fn long(
     wait: Duration,
     drain: &Drain,
     mut lease: Lease,
+    enter: impl Future<Output = Result<(), ApiError>>,
 ) -> Result<Response, ApiError> {
     let deadline = Instant::now() + wait;
     let mut page = Page::new(limit);
@@ -50,6 +52,7 @@ pub(super) async fn long(
         source.sync().await?;
         let mut feed = source.feed(within_one_answer(source, subscription, limit));
         let caught_up = page.replay(&mut feed).await?;
+        enter.await?;
         Ok::<_, ApiError>((feed, caught_up))
     };
     let (mut feed, caught_up) = tokio::select! {

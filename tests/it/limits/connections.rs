@@ -17,7 +17,11 @@ async fn subscribed(relay: &Relay, host: u8) -> tokio::net::TcpStream {
 /// What a new connection is answered before it is closed.
 async fn refused(relay: &Relay, host: u8) -> String {
     let mut connection = connect_from(relay, host).await;
-    send(&mut connection, "GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    send(
+        &mut connection,
+        "GET /health/live HTTP/1.1\r\nhost: localhost\r\n\r\n",
+    )
+    .await;
     rest(&mut connection).await.to_ascii_lowercase()
 }
 
@@ -88,7 +92,7 @@ async fn new_connections_beyond_the_rate_are_told_and_closed() {
         let mut connection = connect_from(&relay, 2).await;
         send(
             &mut connection,
-            "GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
+            "GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n",
         )
         .await;
         metrics = rest(&mut connection).await;
