@@ -2,7 +2,8 @@
 //!
 //! A page can have its own name point to 127.0.0.1 once it is loaded (DNS rebinding). Then the relay is of the page's origin for
 //! the browser, so that neither CORS nor [`super::origin`] keeps the page from reading and posting. But the request names
-//! the page's host. A name that no stranger can have point here is an address, `localhost`, or one that the operator listed.
+//! the page's host. A name that no stranger can have point here is an address, `localhost`, one without a dot (none that is
+//! sold; a container's, say), or one that the operator listed.
 //! Browsers always send `Host`, and no script can change it (Fetch standard, 2.2.2); who sends none is no browser.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -44,14 +45,19 @@ pub(super) async fn refuse_strange_names(
     .into_response()
 }
 
-/// Whether no name server decides where it leads: an address, `localhost` or a name under it (RFC 6761, 6.3).
+/// Whether no name server of a stranger's decides where it leads: an address, `localhost` or a name under it (RFC 6761, 6.3), or a
+/// name without a dot.
 fn is_local(host: &str) -> bool {
     let name = without_port(host);
     if let Some(address) = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         return address.parse::<Ipv6Addr>().is_ok();
     }
     let name = name.to_ascii_lowercase();
-    name == "localhost" || name.ends_with(".localhost") || name.parse::<Ipv4Addr>().is_ok()
+    let is_single = !name.is_empty()
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    is_single || name.ends_with(".localhost") || name.parse::<Ipv4Addr>().is_ok()
 }
 
 /// Whether it is the host of one of these origins, whatever the port.
@@ -87,6 +93,8 @@ mod tests {
             "LocalHost:8080",
             "app.localhost",
             "app.localhost:80",
+            "relay",
+            "relay_1:8080",
         ] {
             assert!(is_local(host), "{host}");
         }
@@ -100,7 +108,6 @@ mod tests {
             "evil.example",
             "evil.example:8080",
             "localhost.evil.example",
-            "evillocalhost",
             "127.0.0.1.evil.example",
             "127.0.0.1:8080.evil.example",
             "[::1].evil.example",
@@ -108,7 +115,6 @@ mod tests {
             "[]",
             "::1",
             "127.1",
-            "0x7f000001",
             "localhost.",
             "user@localhost.evil.example",
             "evil.example#localhost",
