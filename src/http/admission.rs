@@ -104,13 +104,10 @@ impl From<Refusal> for ApiError {
                 Self::token_refused("The token or ticket is not valid, or no longer.")
             }
             Refusal::Forbidden => Self::forbidden(),
-            Refusal::Unavailable(reason) => {
-                tracing::warn!(reason, "who may read can't be found out: nobody is admitted");
-                Self::new(
-                    ErrorCode::DatabaseUnavailable,
-                    "Whether you may do this can't be found out at the moment. Try again.",
-                )
-            }
+            Refusal::Unavailable => Self::new(
+                ErrorCode::DatabaseUnavailable,
+                "Whether you may do this can't be found out at the moment. Try again.",
+            ),
         }
     }
 }

@@ -142,21 +142,30 @@ async fn answer(
     rooms: Vec<Room>,
     params: &Params,
     asker: &Asker,
-    lease: Lease,
+    mut lease: Lease,
 ) -> Result<Response, ApiError> {
     // A poll does not wait for a database that is known to be away.
     source.available()?;
-    match (params.before, params.wait) {
-        (Some(below), _) => poll::before(source, &rooms, below, params.limit).await,
-        (None, Some(wait)) => {
-            let _subscribed = asker.subscribe(shared)?;
-            let subscription = subscription(rooms, params, 0, params.limit + 1);
-            poll::long(source, subscription, params.limit, wait, &shared.drain, lease).await
+    let answer = async {
+        match (params.before, params.wait) {
+            (Some(below), _) => poll::before(source, &rooms, below, params.limit).await,
+            (None, Some(wait)) => {
+                let _subscribed = asker.subscribe(shared)?;
+                let subscription = subscription(rooms, params, 0, params.limit + 1);
+                poll::long(source, subscription, params.limit, wait, &shared.drain).await
+            }
+            (None, None) => {
+                let subscription = subscription(rooms, params, params.limit, params.limit + 1);
+                poll::plain(source, subscription, params.limit).await
+            }
         }
-        (None, None) => {
-            let subscription = subscription(rooms, params, params.limit, params.limit + 1);
-            poll::plain(source, subscription, params.limit).await
-        }
+    };
+    tokio::select! {
+        biased;
+        // Also one that is answered at once may have waited for its turn to read: what it has by then is not theirs any longer,
+        // nor are rows that come in the same moment.
+        ended = lease.ended() => Err(ended.into()),
+        answered = answer => answered,
     }
 }
 
