@@ -133,7 +133,11 @@ mod tests {
             assert_eq!(tally.due(start + Duration::from_millis(milliseconds)), []);
         }
         let later = start + BETWEEN_LINES;
-        assert_eq!(tally.due(later), [("away", 9_998)], "none is lost, also when no more come");
+        assert_eq!(
+            tally.due(later),
+            [("away", 9_998)],
+            "none is lost, also when no more come"
+        );
         assert_eq!(tally.due(later + BETWEEN_LINES), [], "there is nothing to tell");
         tally.count("away", 1);
         assert_eq!(tally.due(later + BETWEEN_LINES), [("away", 1)]);

@@ -100,9 +100,13 @@ impl Guard {
             })
             .collect();
         let failed = |error: &AuthorizeError, consequence, leases| {
-            self.failures.note(consequence, &definition.name, error.to_string(), leases);
+            self.failures
+                .note(consequence, &definition.name, error.to_string(), leases);
         };
-        let Progress { answers, failed: failure } = match authorizer.ask_again(&definition, &asked).await {
+        let Progress {
+            answers,
+            failed: failure,
+        } = match authorizer.ask_again(&definition, &asked).await {
             Ok(progress) => progress,
             Err(error) => {
                 let leases = questions.iter().map(|question| question.leases()).sum();

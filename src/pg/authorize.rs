@@ -15,18 +15,19 @@ mod words;
 pub use ask::BATCH;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::timeout;
 
 use super::reauthorize::{Calls, RoomHash};
 use super::source::Source;
-use super::{Database, PgError};
+use super::{AUTHORIZE_POOL_SIZE, Database, PgError};
 use crate::room::Room;
 
 use answers::{Answers, Asking, Known, Outcome, Question};
 use ask::Answered;
-
 
 /// Why nobody knows whether a room may be read. Each is one line for the log, never for a client, without a value of a claim.
 /// Cheap to clone: those who asked the same share it.
@@ -58,7 +59,9 @@ pub enum AuthorizeError {
     )]
     Rows { found: usize },
     /// Rooms that were asked for before it in the same transaction have used up the two seconds.
-    #[error("--authorize-sql (ROWCAST_AUTHORIZE_SQL) took more than two seconds for the rooms of one request")]
+    #[error(
+        "--authorize-sql (ROWCAST_AUTHORIZE_SQL) took more than two seconds for the rooms of one request"
+    )]
     TimeIsOver,
     /// The database is away, the statement raised an error (it tried to write, its two seconds were over), or the claims are
     /// none that `jsonb` takes.
@@ -117,7 +120,15 @@ pub struct Authorizer {
     database: Database,
     statement: String,
     answers: Answers,
+    /// Of the sessions, those that newcomers may take.
+    newcomers: Semaphore,
 }
+
+/// One session less than there are: however many come, whoever is asked about again does not wait for them.
+const OF_NEWCOMERS: usize = AUTHORIZE_POOL_SIZE - 1;
+
+/// How long a newcomer waits for one of them.
+const NEWCOMER_WAITS: Duration = Duration::from_secs(5);
 
 impl Authorizer {
     /// Asks nothing yet; see [`Authorizer::check_statement`].
@@ -126,6 +137,7 @@ impl Authorizer {
             database,
             statement,
             answers: Answers::default(),
+            newcomers: Semaphore::new(OF_NEWCOMERS),
         }
     }
 
@@ -185,7 +197,11 @@ impl Authorizer {
     ///
     /// # Errors
     /// None of them was put: the database is away, or all sessions are in use.
-    pub async fn ask_again(&self, source: &Source, questions: &[Asked<'_>]) -> Result<Progress, AuthorizeError> {
+    pub async fn ask_again(
+        &self,
+        source: &Source,
+        questions: &[Asked<'_>],
+    ) -> Result<Progress, AuthorizeError> {
         // The statement is asked about rooms: nobody may read all of them.
         let single = questions.iter().take_while(|asked| !asked.room.is_all()).count();
         let questions = &questions[..single.min(BATCH)];
@@ -224,8 +240,12 @@ impl Authorizer {
                     claims,
                 })
                 .collect();
-            let asked = ask::ask(&self.database, &self.statement, source, &questions).await;
-            let Answered { began, answers, failed } = match asked {
+            let asked = self.ask_of_newcomer(source, &questions).await;
+            let Answered {
+                began,
+                answers,
+                failed,
+            } = match asked {
                 Ok(answered) => answered,
                 Err(error) => {
                     for (_, asking) in ours {
@@ -248,6 +268,19 @@ impl Authorizer {
             ours = rest.collect();
         }
         Ok(may_read)
+    }
+
+    async fn ask_of_newcomer(
+        &self,
+        source: &Source,
+        questions: &[Asked<'_>],
+    ) -> Result<Answered, AuthorizeError> {
+        let turn = timeout(NEWCOMER_WAITS, self.newcomers.acquire()).await;
+        let _turn = turn.map_err(|_| PgError::PoolTimeout {
+            target: self.database.server().to_owned(),
+            waited: NEWCOMER_WAITS,
+        })?;
+        ask::ask(&self.database, &self.statement, source, questions).await
     }
 }
 

@@ -214,7 +214,11 @@ mod tests {
         let (sender, receiver) = broadcast::channel(4);
         let mut heard = Reauthorizations::new(receiver);
         let [a, b, c] = ["a", "b", "c"].map(|room| RoomHash::of(&Room::canonical(room)));
-        for (source, room) in [(None, Some(a)), (Some("messages"), Some(b)), (Some("orders"), None)] {
+        for (source, room) in [
+            (None, Some(a)),
+            (Some("messages"), Some(b)),
+            (Some("orders"), None),
+        ] {
             let source = source.map(str::to_owned);
             sender.send(Reauthorize { source, room }).unwrap();
         }

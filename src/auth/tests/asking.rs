@@ -143,7 +143,12 @@ fn rooms(batches: &[Batch]) -> Vec<&str> {
     let rooms: Vec<Room> = batches.iter().filter_map(first).collect();
     ["turn", "all", "named"]
         .into_iter()
-        .flat_map(|name| rooms.iter().filter(move |room| room.as_str() == name).map(move |_| name))
+        .flat_map(|name| {
+            rooms
+                .iter()
+                .filter(move |room| room.as_str() == name)
+                .map(move |_| name)
+        })
         .collect()
 }
 
@@ -187,7 +192,10 @@ fn a_batch_has_a_bound() {
     scene.add(None, Haste::Room);
     let first = scene.taken();
     let second = scene.taken();
-    assert_eq!((first.questions().len(), second.questions().len()), (BATCH, BATCH));
+    assert_eq!(
+        (first.questions().len(), second.questions().len()),
+        (BATCH, BATCH)
+    );
     scene.back(first, Came::Through(BATCH));
     assert_eq!(scene.taken().questions().len(), 1);
 }
@@ -280,7 +288,10 @@ fn what_is_stuck_is_asked_alone_at_growing_intervals_until_it_is_answered() {
     scene.back(batch, Came::Through(1));
     let _later = scene.lease("3", &["a"]);
     for pause in [200, 400, 800, 1_000, 1_000] {
-        assert_eq!(scene.queue.wakes_at(), Some(scene.now + Duration::from_millis(pause)));
+        assert_eq!(
+            scene.queue.wakes_at(),
+            Some(scene.now + Duration::from_millis(pause))
+        );
         scene.advance(pause - 1);
         assert!(scene.take().is_none(), "{pause}");
         scene.advance(1);
@@ -322,7 +333,10 @@ fn while_the_database_is_away_nothing_is_asked_but_now_and_then() {
     for pause in [200, 400, 800, 1_000, 1_000] {
         let batch = scene.taken();
         scene.back(batch, Came::Nowhere);
-        assert_eq!(scene.queue.wakes_at(), Some(scene.now + Duration::from_millis(pause)));
+        assert_eq!(
+            scene.queue.wakes_at(),
+            Some(scene.now + Duration::from_millis(pause))
+        );
         scene.advance(pause - 1);
         assert!(scene.take().is_none(), "{pause}");
         scene.advance(1);
@@ -362,5 +376,8 @@ fn every_question_is_in_one_share_of_the_interval() {
         })
         .collect();
     assert_eq!(shares.iter().sum::<usize>(), 1_000);
-    assert!(shares.iter().all(|share| (20..=130).contains(share)), "{shares:?}");
+    assert!(
+        shares.iter().all(|share| (20..=130).contains(share)),
+        "{shares:?}"
+    );
 }

@@ -211,7 +211,11 @@ fn answered(began: Instant, questions: usize, replies: Vec<Reply>) -> Result<Ans
             Ok(may_read) => answers.push(may_read),
             Err(error) => {
                 let failed = Some(error);
-                return Ok(Answered { began, answers, failed });
+                return Ok(Answered {
+                    began,
+                    answers,
+                    failed,
+                });
             }
         }
     }
