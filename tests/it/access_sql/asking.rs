@@ -9,6 +9,7 @@ use rowcast::auth::{Access, Ended, Gate, Keyring, Lease, Refusal, Rooms, Via};
 use rowcast::config::{Auth, JwtConfig, KeySource, Secret};
 use rowcast::hub::{HubLimits, RingLimits};
 use rowcast::pg::bell::Bell;
+use rowcast::pg::reauthorize::Reauthorize;
 use rowcast::pg::store::ReadLimits;
 use rowcast::relay::{LiveSource, SourceLimits};
 use rowcast::room::Room;
@@ -75,6 +76,7 @@ impl Scene {
         run(&db, sql).await;
         let database = to_database(&db.admin_url).await;
         let (bell, listening) = Bell::new(database.clone(), database.clone(), CancellationToken::new());
+        let mut heard = bell.reauthorizations();
         tokio::spawn(listening);
         let auth = Auth::Jwt(Box::new(configuration(statement, interval)));
         let gate = Arc::new(Gate::new(Keyring::load(&auth).expect("a secret"), &database));
@@ -87,7 +89,8 @@ impl Scene {
             gate,
             messages: LiveSource::new(database, source, LIMITS),
         };
-        // LISTEN was proven by then, which counts as a call for all rooms; the second time nothing of that is under way.
+        // That LISTEN is proven counts as a call for all rooms. The second time nothing of that is under way any longer.
+        assert_eq!(within(heard.next()).await, Reauthorize::ALL);
         scene.settle().await;
         scene.settle().await;
         scene
@@ -129,16 +132,12 @@ impl Scene {
 
     /// How often the operator's statement was run, and in how many transactions.
     async fn asked(&self) -> (i64, i64) {
-        let count = async |query: &str| {
-            let sql = "select coalesce(sum(calls), 0)::bigint from pg_stat_statements
-                       where dbid = (select oid from pg_database where datname = current_database()) and query like $1";
-            let counted = self.db.query_one(sql, &[&query]).await.expect("count");
-            counted.get::<_, i64>(0)
-        };
-        (
-            count("select exists (select from members%").await,
-            count("%begin isolation level read committed, read only%").await,
-        )
+        let sql = "select coalesce(sum(calls) filter (where query like 'select exists (select from members%'), 0)::bigint,
+                          coalesce(sum(calls) filter (where query like '%begin isolation%, read only%'), 0)::bigint
+                   from pg_stat_statements
+                   where dbid = (select oid from pg_database where datname = current_database())";
+        let counted = self.db.query_one(sql, &[]).await.expect("count");
+        (counted.get(0), counted.get(1))
     }
 
     /// Changes members and calls; then these leases end. What that cost, as [`Scene::asked`] has it.
