@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::app::App;
-use crate::auth::Gate;
+use crate::auth::Keyring;
 use crate::config::{ServeArgs, ServeConfig};
 use crate::demo::{self, Demo, Site};
 use crate::pg::migrate::migrate;
@@ -105,12 +105,12 @@ pub async fn run(invocation: Invocation) -> anyhow::Result<()> {
 
 async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let config = ServeConfig::new(args)?;
-    Gate::check_keys(&config.auth)?;
+    let keyring = Keyring::load(&config.auth)?;
     let applied = migrate(&config.database_url).await.map_err(usage::database)?;
     if !applied.is_empty() {
         tracing::info!(?applied, "schema rowcast was brought to this version");
     }
-    let app = App::bind(&config, |routes| routes).await?;
+    let app = App::bind(&config, keyring, |routes| routes).await?;
     Ok(app.run_until_signalled().await?)
 }
 
@@ -129,7 +129,8 @@ async fn demo(args: DemoArgs) -> anyhow::Result<()> {
     let switches = demo::Switches::default();
     let site = Site::open(&url, switches.clone()).await?;
     let config = ServeConfig::for_demo(&url, listen)?;
-    let app = App::bind(&config, |routes| site.around(routes)).await?;
+    let keyring = Keyring::load(&config.auth)?;
+    let app = App::bind(&config, keyring, |routes| site.around(routes)).await?;
     println!("{}", demo.invitation(app.address()));
     let writer = demo::start_writer(url, switches.writing());
     let result = app.run_until_signalled().await;
