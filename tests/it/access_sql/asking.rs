@@ -1,7 +1,7 @@
 //! Asking again: which statements a call costs, who waits for whom, and whom a question that fails harms.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::join_all;
@@ -13,6 +13,7 @@ use rowcast::pg::reauthorize::Reauthorize;
 use rowcast::pg::store::ReadLimits;
 use rowcast::relay::{LiveSource, SourceLimits};
 use rowcast::room::Room;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
