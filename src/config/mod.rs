@@ -161,8 +161,8 @@ impl ServeConfig {
 }
 
 impl ServeConfig {
-    /// The demo's: the defaults (and what the environment says of them), its own database and address, and publishing; it ends
-    /// within a second.
+    /// The demo's: the defaults, its own database and address, everybody, and publishing; it ends within a second. What the
+    /// environment says is for the relay of its user (keys of tokens, another database to listen at): nothing of it is read.
     pub fn for_demo(database_url: &str, listen: SocketAddr) -> Result<Self, ConfigError> {
         let listen = listen.to_string();
         let words = [
@@ -171,11 +171,13 @@ impl ServeConfig {
             database_url,
             "--listen",
             &listen,
+            "--auth",
+            "none",
             "--allow-publish",
             "--grace-period",
             "1s",
         ];
-        let command = ServeArgs::augment_args(clap::Command::new("demo"));
+        let command = ServeArgs::augment_args(clap::Command::new("demo")).mut_args(|option| option.env(None));
         let matches = command
             .try_get_matches_from(words)
             .map_err(|error| ConfigError::Demo(error.to_string()))?;

@@ -36,7 +36,13 @@ impl Relay {
     /// `rowcast` with these arguments. Of the environment it gets none but PATH (and a log level): no setting of the
     /// machine's user. It ends with the test process, however that ends.
     pub fn start(arguments: &[&str]) -> Self {
+        Self::start_in(arguments, &[])
+    }
+
+    /// The same with these variables in its environment.
+    pub fn start_in(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut child = command(arguments)
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
