@@ -19,6 +19,13 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
                   s.relation, a.attname, format_type(a.atttypid, a.atttypmod), pg_get_expr(d.adbin, d.adrelid))
     from pg_attribute a join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
     where a.attrelid = s.relation and a.attname = s.room_column and a.attgenerated = 'v'
+    union all
+    select format('column %I of %s is a virtual generated column', a.attname, s.relation),
+           'Triggers see null in its place, and an update that changes nothing else of what is sent would go unseen. '
+           'Store it, or send every column.'
+    from pg_attribute a
+    where a.attrelid = s.relation and a.attname = any (s.columns) and a.attname <> s.room_column and a.attgenerated = 'v'
+      and s.key_columns is not null and 'update' = any (s.changes)
 $$;
 
 -- Whether a role reads every row of a table: it may read the table, and no row security applies to it (as PostgreSQL's own

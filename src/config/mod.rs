@@ -249,6 +249,17 @@ mod tests {
         assert!(config(&["--listen", "[::1]:0"]).is_ok());
     }
 
+    /// A name may have several, and the first that can be bound is served.
+    #[test]
+    fn one_open_address_among_others_is_enough() {
+        let access = || Program::parse_from(["rowcast"]).serve.access;
+        let [local, open] = ["127.0.0.1:80", "192.0.2.1:80"].map(|text| text.parse().expect("an address"));
+        for listen in [[local, open], [open, local]] {
+            assert_eq!(Auth::new(access(), &listen), Err(ConfigError::AuthMissing(open)));
+        }
+        assert_eq!(Auth::new(access(), &[local, local]), Ok(Auth::None));
+    }
+
     #[test]
     fn tls_does_not_make_an_open_address_closed() {
         let tls = ["--tls-cert", "cert.pem", "--tls-key", "key.pem"];

@@ -230,4 +230,20 @@ async fn a_room_that_is_not_stored() {
     }
     run(&db, stored).await;
     attached(&db, "'t', room => 'room'").await;
+    // Sent, one does no harm; but an update that changes it alone must be seen.
+    run(
+        &db,
+        "alter table t add half text generated always as (left(kind, 1)) virtual",
+    )
+    .await;
+    attached(&db, "'t', room => 'room', columns => '{id,half}'").await;
+    let updates = "'t', room => 'room', changes => '{insert,update}', source => 'updates'";
+    refused_in(
+        &db,
+        &format!("{updates}, columns => '{{id,half}}'"),
+        "55000",
+        &["column half of public.t is a virtual", "Store it"],
+    )
+    .await;
+    attached(&db, updates).await;
 }
