@@ -128,6 +128,21 @@ async fn allow_and_prefer_go_the_other_way_where_the_server_wants_it() {
     }
 }
 
+/// It would travel in the clear.
+#[tokio::test]
+async fn a_password_that_is_wrong_is_not_tried_again_without_tls() {
+    let server = TlsServer::shared().await;
+    for mode in ["prefer", "require"] {
+        let refused = server.session(&[("sslmode", mode)], "careful").await;
+        assert!(
+            matches!(refused, Err(PgError::Rejected { .. })),
+            "{mode}: {refused:?}"
+        );
+    }
+    let plain = server.session(&[("sslmode", "disable")], "careful").await;
+    assert!(!plain.expect("it connects").is_tls().await);
+}
+
 #[tokio::test]
 async fn a_certificate_lets_its_bearer_in() {
     let server = TlsServer::shared().await;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rowcast::pem;
-use rowcast::pg::PgError;
+use rowcast::pg::{PgError, TlsSettingError};
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
@@ -101,5 +101,23 @@ async fn certificates_that_are_over_or_no_servers_are_for_those_who_do_not_look(
             let found = within(is_trusted(server, port, mode)).await;
             assert_eq!(found, trusted, "{mode}: {what}");
         }
+    }
+}
+
+#[tokio::test]
+async fn without_a_file_of_authorities_the_machines_own_are_asked_who_know_nothing_of_ours() {
+    let server = TlsServer::shared().await;
+    for parameters in [
+        &[("sslmode", "verify-full")][..],
+        &[("sslrootcert", "system")],
+        &[("sslmode", "verify-full"), ("sslrootcert", "system")],
+    ] {
+        let refused = server.session(parameters, "closed").await;
+        let is_refused = matches!(
+            refused,
+            // A machine may have no authorities at all.
+            Err(PgError::Tls { .. } | PgError::TlsSetting(TlsSettingError::NoSystem))
+        );
+        assert!(is_refused, "{parameters:?}: {refused:?}");
     }
 }
