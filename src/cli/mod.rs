@@ -9,7 +9,7 @@ mod usage;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::app::App;
 use crate::auth::Keyring;
@@ -75,9 +75,20 @@ pub struct DemoArgs {
     #[arg(long, env = "ROWCAST_LISTEN", value_name = "ADDRESS:PORT")]
     pub listen: Option<SocketAddr>,
 
+    /// Who may read and write; must be given where --listen is not a loopback address [default there: none]
+    #[arg(long, value_enum)]
+    pub auth: Option<DemoAuth>,
+
     /// Directory with PostgreSQL's programs (initdb, postgres) [default: searched for]
     #[arg(long, env = "ROWCAST_PG_BIN", value_name = "DIRECTORY")]
     pub pg_bin: Option<PathBuf>,
+}
+
+/// What `--auth` of the demo takes: its page has no tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DemoAuth {
+    /// Everybody who can reach the address
+    None,
 }
 
 /// Runs one command to its end.
@@ -122,6 +133,9 @@ fn print_config(args: ServeArgs, settings: &str) -> anyhow::Result<()> {
 }
 
 async fn demo(args: DemoArgs) -> anyhow::Result<()> {
+    if let (Some(listen), None) = (args.listen, args.auth) {
+        demo::refuse_open(listen)?;
+    }
     let demo = Demo::prepare(args.pg_bin).await?;
     let url = demo.database_url();
     tables::attach_demo(&url).await?;
