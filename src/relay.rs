@@ -3,10 +3,12 @@
 mod live;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock};
 
 use tokio::sync::watch;
 
+use crate::metrics::{Gauges, names};
 use crate::pg::bell::ListenStatus;
 
 pub use live::{LiveSource, Older, SourceLimits};
@@ -16,6 +18,7 @@ pub struct Relay {
     sources: RwLock<Sources>,
     default_source: Option<String>,
     listening: watch::Receiver<ListenStatus>,
+    database_away: AtomicBool,
     draining: Box<dyn Fn() -> bool + Send + Sync>,
 }
 
@@ -78,6 +81,7 @@ impl Relay {
             sources: RwLock::default(),
             default_source,
             listening,
+            database_away: AtomicBool::new(false),
             draining: Box::new(draining),
         }
     }
@@ -150,6 +154,37 @@ impl Relay {
         let changed = *known != findings;
         *known = findings;
         changed
+    }
+
+    /// Notes whether the database answers at all.
+    pub fn set_database_away(&self, away: bool) {
+        self.database_away.store(away, Ordering::Relaxed);
+    }
+
+    /// Adds the gauges of the sources, and whether bells are heard.
+    pub fn collect(&self, gauges: &mut Gauges) {
+        let ready = self.readiness().reasons.is_empty();
+        gauges.set(names::READY, &[], f64::from(ready));
+        let listening = self.listening.borrow().clone();
+        let is_up = matches!(listening, ListenStatus::Up { .. });
+        gauges.set(names::LISTENING, &[], f64::from(is_up));
+        if let ListenStatus::Up { last_round_trip } = listening {
+            let age = last_round_trip.elapsed().as_secs_f64();
+            gauges.set(names::ROUND_TRIP_AGE, &[], age);
+        }
+        let sources = self.read();
+        for (name, source) in &sources.live {
+            source.metrics().collect(gauges);
+            let labels = [("source", &**name)];
+            let follows = source.trouble().is_none();
+            gauges.set(names::FOLLOWING, &labels, f64::from(follows));
+            gauges.set(names::RING_BYTES, &labels, source.hub().ring_bytes() as f64);
+            gauges.set(names::ROOMS, &labels, source.hub().room_count() as f64);
+        }
+        let broken = sources.broken.keys();
+        for name in broken.filter(|name| !sources.live.contains_key(*name)) {
+            gauges.set(names::FOLLOWING, &[("source", name)], 0.0);
+        }
     }
 
     /// Whether this relay should be sent requests, and why not.

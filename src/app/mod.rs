@@ -1,6 +1,8 @@
 //! The relay as one process: wires the parts, supervises them, drains.
 
+mod gauges;
 mod pruner;
+mod settings;
 mod supervisor;
 mod tasks;
 
@@ -9,26 +11,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::HeaderValue;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::{Gate, KeyError};
 use crate::config::ServeConfig;
-use crate::http::limits::descriptors;
 use crate::http::serve::Server;
 use crate::http::tls::{Certificate, TlsError};
-use crate::http::{self, HttpSettings, Limits, Metrics};
-use crate::hub::{HubLimits, RingLimits};
+use crate::http::{self, Limits};
 use crate::pg::bell::Bell;
-use crate::pg::store::ReadLimits;
 use crate::pg::tickets::Tickets;
 use crate::pg::{Database, PgError, PoolOptions};
-use crate::relay::{Relay, SourceLimits};
+use crate::relay::Relay;
 use crate::shutdown::{Drain, Signals};
-use crate::tail::pace::PaceOptions;
 
-use supervisor::Supervisor;
+use gauges::QueueUsage;
+use settings::{http_settings, pace_options, source_limits};
+use supervisor::{Supervisor, Wiring};
 use tasks::Tasks;
 
 /// How often the files of the certificate are looked at.
@@ -42,9 +41,6 @@ const FAREWELL_WITHIN: Duration = Duration::from_secs(3);
 
 /// The exit code when the operator did not want to wait: as after SIGINT.
 const SIGNALLED_TWICE: i32 = 130;
-
-/// Contents of one read or page of a replay, in bytes: also what one slow socket may pin of them.
-const PAGE_BYTES: usize = 1 << 20;
 
 /// Why the relay did not start, or ended by itself. One line for a person.
 #[derive(Debug, thiserror::Error)]
@@ -114,7 +110,9 @@ impl App {
             ))
         };
         let settings = http_settings(config)?;
-        let limits = settings.limits.clone();
+        let (limits, metrics) = (settings.limits.clone(), settings.metrics.clone());
+        let queue = QueueUsage::new();
+        gauges::register(&metrics, &relay, &limits, &database, &queue);
         let gate = Arc::new(Gate::new(&config.auth, &database)?);
         tasks.spawn("gate", {
             let (gate, bell, stop) = (gate.clone(), bell.clone(), tasks.stop.clone());
@@ -126,15 +124,17 @@ impl App {
             server = server.with_tls(certificate.clone());
         }
         let tickets = Tickets::new(database.clone());
-        let mut supervisor = Supervisor::new(
+        let mut supervisor = Supervisor::new(Wiring {
             database,
             bell,
-            relay.clone(),
-            gate.clone(),
-            tasks.clone(),
-            source_limits(config),
-            pace_options(config),
-        );
+            relay: relay.clone(),
+            gate: gate.clone(),
+            limits: source_limits(config),
+            pace: pace_options(config),
+            tasks: tasks.clone(),
+            metrics,
+            queue,
+        });
         supervisor.update().await.map_err(AppError::Registry)?;
         check_question(&relay, &gate).await?;
         Ok(Self {
@@ -318,71 +318,4 @@ async fn check_question(relay: &Relay, gate: &Gate) -> Result<(), AppError> {
         }
     }
     misfit.map_or(Ok(()), |reason| Err(AppError::Question(reason)))
-}
-
-fn http_settings(config: &ServeConfig) -> Result<HttpSettings, AppError> {
-    let origin =
-        |origin: &String| HeaderValue::from_str(origin).map_err(|_| AppError::Origin(origin.clone()));
-    let metrics = Metrics::new();
-    let limits = limits(config, &metrics);
-    Ok(HttpSettings {
-        allow_origins: config
-            .allow_origins
-            .iter()
-            .map(origin)
-            .collect::<Result<_, _>>()?,
-        base_path: config.base_path.clone(),
-        allow_publish: config.allow_publish,
-        allow_firehose: config.allow_firehose,
-        heartbeat: config.heartbeat,
-        retry: config.retry,
-        limits: Arc::new(limits),
-        metrics,
-    })
-}
-
-/// The bounds on clients. How many connections there may be follows from the limit of descriptors, which is raised as far
-/// as the system lets us.
-fn limits(config: &ServeConfig, metrics: &Metrics) -> Limits {
-    let descriptors = descriptors::raise();
-    let left = descriptors::connections(descriptors, config.pool_size);
-    let limits = Limits::new(config.limits.clone(), left, metrics);
-    let connections = limits.most_connections();
-    tracing::info!(connections, descriptors, "connections at a time");
-    if connections > left {
-        tracing::warn!(
-            connections,
-            left,
-            "--max-connections (ROWCAST_MAX_CONNECTIONS) is more than the limit of descriptors leaves: raise that (ulimit -n, \
-             LimitNOFILE)"
-        );
-    }
-    limits
-}
-
-fn source_limits(config: &ServeConfig) -> SourceLimits {
-    SourceLimits {
-        hub: HubLimits {
-            ring: RingLimits {
-                events: config.ring_events,
-                bytes: config.ring_bytes,
-            },
-            total_bytes: config.ring_total_bytes,
-            linger: config.room_linger,
-        },
-        reads: ReadLimits {
-            event_bytes: config.max_event_bytes,
-            page_bytes: PAGE_BYTES,
-        },
-        replays_at_once: config.replays_at_once,
-        waiting_replays: config.limits.waiting_replays,
-    }
-}
-
-fn pace_options(config: &ServeConfig) -> PaceOptions {
-    PaceOptions {
-        poll_interval: config.poll_interval,
-        busy_bells_per_second: config.busy_bells_per_second,
-        quiet_after: config.quiet_after,
-    }
 }

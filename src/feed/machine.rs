@@ -334,7 +334,7 @@ impl Feed {
         }
         Ok(segment.map(|segment| {
             let run = 0..segment.entries.len();
-            Step::Events(Batch::shared(self.epoch, Piece { segment, run }, Vec::new()))
+            Step::Events(Batch::shared(self.epoch, Piece { segment, run }, Vec::new()).replayed())
         }))
     }
 

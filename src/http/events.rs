@@ -22,6 +22,7 @@ use super::{Shared, poll};
 use crate::auth::Lease;
 use crate::cursor::Resume;
 use crate::feed::{FeedError, Start, Subscription};
+use crate::metrics::{End, Subscriber, Transport};
 use crate::relay::LiveSource;
 use crate::room::{Room, RoomType};
 
@@ -131,6 +132,7 @@ async fn stream(
         settings.retry,
         &shared.drain,
         lease,
+        source.metrics().subscriber(format.transport()),
     );
     Ok(stream::response(body))
 }
@@ -144,18 +146,38 @@ async fn answer(
     asker: &Asker,
     lease: Lease,
 ) -> Result<Response, ApiError> {
+    let transport = params.wait.map_or(Transport::Poll, |_| Transport::LongPoll);
+    let mut counted = source.metrics().subscriber(transport);
+    let answer = poll(shared, source, rooms, params, asker, (lease, &counted)).await;
+    counted.ends(match &answer {
+        Ok(_) => End::Answered,
+        Err(error) => End::of_code(error.code().as_str()),
+    });
+    answer
+}
+
+/// The transport of [`answer`].
+async fn poll(
+    shared: &Shared,
+    source: &LiveSource,
+    rooms: Vec<Room>,
+    params: &Params,
+    asker: &Asker,
+    (lease, counted): (Lease, &Subscriber),
+) -> Result<Response, ApiError> {
     // A poll does not wait for a database that is known to be away.
     source.available()?;
     match (params.before, params.wait) {
-        (Some(below), _) => poll::before(source, &rooms, below, params.limit).await,
+        (Some(below), _) => poll::before(source, &rooms, below, params.limit, counted).await,
         (None, Some(wait)) => {
             let _subscribed = asker.subscribe(shared)?;
             let subscription = subscription(rooms, params, 0, params.limit + 1);
-            poll::long(source, subscription, params.limit, wait, &shared.drain, lease).await
+            let held = (lease, counted);
+            poll::long(source, subscription, params.limit, wait, &shared.drain, held).await
         }
         (None, None) => {
             let subscription = subscription(rooms, params, params.limit, params.limit + 1);
-            poll::plain(source, subscription, params.limit).await
+            poll::plain(source, subscription, params.limit, counted).await
         }
     }
 }

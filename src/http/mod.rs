@@ -52,9 +52,9 @@ use tower_http::set_header::SetResponseHeaderLayer;
 
 pub use error::{ApiError, ErrorCode};
 pub use limits::Limits;
-pub use metrics::Metrics;
 
 use crate::auth::Gate;
+use crate::metrics::Metrics;
 use crate::relay::Relay;
 use crate::shutdown::Drain;
 

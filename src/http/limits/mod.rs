@@ -22,8 +22,9 @@ use tokio::time::Instant;
 
 use super::client_address::TrustedProxies;
 use super::error::{ApiError, ErrorCode};
-use super::metrics::{LimitHits, Metrics};
+use super::metrics::LimitHits;
 use crate::config;
+use crate::metrics::{Gauges, Metrics, names};
 
 use buckets::Buckets;
 use counts::{Counts, Held};
@@ -149,7 +150,7 @@ impl Limits {
             new_connections: rate(settings.new_connections_per_second).map(Buckets::new),
             subscriptions: settings.subscriptions_per_subject.map(Counts::new),
             requests: rate(settings.requests_per_second).map(Buckets::new),
-            hits: metrics.limit_hits(),
+            hits: LimitHits::new(metrics),
             settings,
         }
     }
@@ -162,6 +163,15 @@ impl Limits {
     /// Connections at a time, in all.
     pub fn most_connections(&self) -> usize {
         self.most_connections
+    }
+
+    /// Adds the gauges of what is taken.
+    pub fn collect(&self, gauges: &mut Gauges) {
+        let now = self.connections.load(Ordering::Relaxed);
+        gauges.set(names::CONNECTIONS, &[], now as f64);
+        if self.most_connections < usize::MAX {
+            gauges.set(names::CONNECTIONS_MAX, &[], self.most_connections as f64);
+        }
     }
 
     /// Whose word counts for where a request comes from.
