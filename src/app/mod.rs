@@ -1,5 +1,6 @@
 //! The relay as one process: wires the parts, supervises them, drains.
 
+mod admin;
 mod gauges;
 mod pruner;
 mod settings;
@@ -25,6 +26,7 @@ use crate::pg::{Database, PgError, PoolOptions};
 use crate::relay::Relay;
 use crate::shutdown::{Drain, Signals};
 
+use admin::Admin;
 use gauges::QueueUsage;
 use settings::{http_settings, pace_options, source_limits};
 use supervisor::{Supervisor, Wiring};
@@ -56,6 +58,11 @@ pub enum AppError {
         address: SocketAddr,
         source: std::io::Error,
     },
+    #[error("--admin-listen (ROWCAST_ADMIN_LISTEN) {address}: {source}")]
+    AdminListen {
+        address: SocketAddr,
+        source: std::io::Error,
+    },
     #[error(transparent)]
     Tls(#[from] TlsError),
     #[error(transparent)]
@@ -75,6 +82,8 @@ pub enum AppError {
 pub struct App {
     server: Server,
     address: SocketAddr,
+    /// `None`: operators ask on the public port.
+    admin: Option<Admin>,
     /// `None`: without TLS.
     certificate: Option<Arc<Certificate>>,
     relay: Arc<Relay>,
@@ -118,6 +127,11 @@ impl App {
             let (gate, bell, stop) = (gate.clone(), bell.clone(), tasks.stop.clone());
             async move { gate.watch(&bell, stop).await }
         });
+        let admin = {
+            let (relay, gate) = (relay.clone(), gate.clone());
+            let router = http::admin::router(relay, gate, settings.clone(), drain.clone());
+            Admin::bind(&config.observe.admin_listen, &router, &metrics)?
+        };
         let router = http::router(relay.clone(), gate.clone(), settings, drain.clone(), wrap);
         let (mut server, address) = listen_on(&config.listen, &router, &limits, &drain)?;
         if let Some(certificate) = &certificate {
@@ -140,6 +154,7 @@ impl App {
         Ok(Self {
             server,
             address,
+            admin,
             certificate,
             relay,
             drain,
@@ -182,6 +197,7 @@ impl App {
         let Self {
             server,
             address,
+            admin,
             certificate,
             relay,
             drain,
@@ -190,6 +206,9 @@ impl App {
             tickets,
             prune_interval,
         } = self;
+        if let Some(admin) = admin {
+            tasks.spawn("admin", admin.run(tasks.stop.clone()));
+        }
         first_reads(&relay).await;
         let scheme = if certificate.is_some() { "https" } else { "http" };
         tracing::info!(

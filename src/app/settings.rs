@@ -35,6 +35,8 @@ pub(super) fn http_settings(config: &ServeConfig) -> Result<HttpSettings, AppErr
         retry: config.retry,
         limits: Arc::new(limits),
         metrics,
+        operations_apart: !config.observe.admin_listen.is_empty(),
+        access_log: config.observe.access_log,
     })
 }
 

@@ -10,6 +10,7 @@ use axum::extract::{RawPathParams, State};
 use axum::http::Method;
 use axum::http::request::Parts;
 use axum::response::Response;
+use tracing::Span;
 
 use super::accept::{Format, negotiate};
 use super::admission::Asker;
@@ -120,9 +121,12 @@ async fn stream(
     }
     let mut first = Some(first).filter(Poll::is_ready);
     let settings = &shared.settings;
+    let span = Span::current();
     let steps = move |cx: &mut Context<'_>| {
         // It counts as long as the stream lives.
         let _ = &subscribed;
+        // What a replay logs is of this request; one that follows logs nothing, and its deliveries don't pay for it.
+        let _in_request = (!feed.is_following()).then(|| span.enter());
         first.take().unwrap_or_else(|| feed.poll_step(cx))
     };
     let body = EventStream::new(
@@ -134,7 +138,9 @@ async fn stream(
         lease,
         source.metrics().subscriber(format.transport()),
     );
-    Ok(stream::response(body))
+    let mut response = stream::response(body);
+    response.extensions_mut().insert(format.transport());
+    Ok(response)
 }
 
 /// The JSON answer that the parameters ask for.
@@ -148,7 +154,10 @@ async fn answer(
 ) -> Result<Response, ApiError> {
     let transport = params.wait.map_or(Transport::Poll, |_| Transport::LongPoll);
     let mut counted = source.metrics().subscriber(transport);
-    let answer = poll(shared, source, rooms, params, asker, (lease, &counted)).await;
+    let mut answer = poll(shared, source, rooms, params, asker, (lease, &counted)).await;
+    if let Ok(response) = &mut answer {
+        response.extensions_mut().insert(transport);
+    }
     counted.ends(match &answer {
         Ok(_) => End::Answered,
         Err(error) => End::of_code(error.code().as_str()),

@@ -9,6 +9,7 @@
 //! [`limits`]; who a client is without a token says [`client_address`], which pages may post says [`origin`].
 
 mod accept;
+pub mod admin;
 mod admission;
 mod body;
 mod client;
@@ -27,6 +28,7 @@ mod origin;
 mod params;
 mod poll;
 mod publish;
+mod request;
 pub mod serve;
 mod sse;
 mod stream;
@@ -77,6 +79,10 @@ pub struct HttpSettings {
     pub limits: Arc<Limits>,
     /// What `GET /metrics` renders.
     pub metrics: Metrics,
+    /// Health and metrics are on a listener of their own, [`admin`].
+    pub operations_apart: bool,
+    /// Each request is logged at its end.
+    pub access_log: bool,
 }
 
 impl Default for HttpSettings {
@@ -93,6 +99,8 @@ impl Default for HttpSettings {
             retry: None,
             limits: Arc::new(limits),
             metrics,
+            operations_apart: false,
+            access_log: false,
         }
     }
 }
@@ -123,31 +131,52 @@ pub fn router(
         drain,
     });
 
-    let health: Router<Arc<Shared>> = Router::new()
-        .route("/health/live", with_problems(get(health::live)))
-        .route("/health/ready", with_problems(get(health::ready)))
-        .route("/metrics", with_problems(get(metrics::render)));
+    let operations = match shared.settings.operations_apart {
+        true => Router::new(),
+        false => operations(),
+    };
     let events = events_routes(&shared);
     let (routes, code) = if base.is_empty() {
-        (health.merge(events), client::routes())
+        (operations.merge(events), client::routes())
     } else {
         let base = format!("/{base}");
-        let routes = health.clone().nest(&base, health.merge(events));
+        let routes = operations.clone().nest(&base, operations.merge(events));
         (routes, Router::new().nest(&base, client::routes()))
     };
-    // A compressor holds back what a stream has sent; SSE is left alone by default.
-    let compressible = DefaultPredicate::new().and(NotForContentType::const_new(ndjson::CONTENT_TYPE));
-    let compression = CompressionLayer::new().compress_when(compressible);
-    let routes = wrap(routes.with_state(shared))
-        .method_not_allowed_fallback(method_not_allowed)
-        .fallback(not_found)
-        .layer(compression.clone())
-        .layer(from_fn(answer_panics));
+    let routes = with_fallbacks(wrap(routes.with_state(shared.clone())));
     let routes = match cors {
         Some(cors) => routes.layer(cors),
         None => routes,
     };
-    with_security_headers(routes.merge(code.layer(compression)))
+    surrounded(routes.merge(code.layer(compression())), &shared)
+}
+
+/// What operators ask for.
+fn operations() -> Router<Arc<Shared>> {
+    Router::new()
+        .route("/health/live", with_problems(get(health::live)))
+        .route("/health/ready", with_problems(get(health::ready)))
+        .route("/metrics", with_problems(get(metrics::render)))
+}
+
+/// Answers what no route does, compresses, and survives panics of handlers.
+fn with_fallbacks(routes: Router) -> Router {
+    routes
+        .method_not_allowed_fallback(method_not_allowed)
+        .fallback(not_found)
+        .layer(compression())
+        .layer(from_fn(answer_panics))
+}
+
+/// A compressor holds back what a stream has sent; SSE is left alone by default.
+fn compression() -> CompressionLayer<impl Predicate> {
+    let compressible = DefaultPredicate::new().and(NotForContentType::const_new(ndjson::CONTENT_TYPE));
+    CompressionLayer::new().compress_when(compressible)
+}
+
+/// What stands around every answer: its headers, and the request's id.
+fn surrounded(routes: Router, shared: &Arc<Shared>) -> Router {
+    with_security_headers(routes).layer(from_fn_with_state(shared.clone(), request::identify))
 }
 
 /// What every answer tells browsers, whatever it is: its media type is meant, and addresses (they name rooms) stay here.
