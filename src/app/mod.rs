@@ -15,7 +15,7 @@ use axum::Router;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::auth::{Gate, KeyError};
+use crate::auth::{Gate, Keyring};
 use crate::config::ServeConfig;
 use crate::http::serve::Server;
 use crate::http::tls::{Certificate, TlsError};
@@ -65,8 +65,6 @@ pub enum AppError {
     },
     #[error(transparent)]
     Tls(#[from] TlsError),
-    #[error(transparent)]
-    Keys(#[from] KeyError),
     /// `--authorize-sql` fits none of the sources.
     #[error("{0}")]
     Question(String),
@@ -100,7 +98,11 @@ impl App {
     ///
     /// # Errors
     /// [`AppError`], one line that names the option.
-    pub async fn bind(config: &ServeConfig, wrap: impl FnOnce(Router) -> Router) -> Result<Self, AppError> {
+    pub async fn bind(
+        config: &ServeConfig,
+        keyring: Keyring,
+        wrap: impl FnOnce(Router) -> Router,
+    ) -> Result<Self, AppError> {
         let (database, listen) = databases(config).await?;
         let certificate = match &config.tls {
             None => None,
@@ -122,7 +124,7 @@ impl App {
         let (limits, metrics) = (settings.limits.clone(), settings.metrics.clone());
         let queue = QueueUsage::new();
         gauges::register(&metrics, &relay, &limits, &database, &queue);
-        let gate = Arc::new(Gate::new(&config.auth, &database)?);
+        let gate = Arc::new(Gate::new(keyring, &database));
         tasks.spawn("gate", {
             let (gate, bell, stop) = (gate.clone(), bell.clone(), tasks.stop.clone());
             async move { gate.watch(&bell, stop).await }
@@ -150,7 +152,7 @@ impl App {
             queue,
         });
         supervisor.update().await.map_err(AppError::Registry)?;
-        check_question(&relay, &gate).await?;
+        check_question(&relay)?;
         Ok(Self {
             server,
             address,
@@ -327,14 +329,10 @@ async fn databases(config: &ServeConfig) -> Result<(Database, Database), AppErro
 
 /// A question that fits none of the attached tables is a mistake of whoever starts the relay. One that fits some must not
 /// keep it from starting: an application may attach another table at any time. The log and `/health/ready` name those.
-async fn check_question(relay: &Relay, gate: &Gate) -> Result<(), AppError> {
-    let sources = relay.sources();
-    let mut misfit = None;
-    for source in &sources {
-        match gate.misfit(&source.definition()).await {
-            Some(reason) => misfit = Some(reason),
-            None => return Ok(()),
-        }
+fn check_question(relay: &Relay) -> Result<(), AppError> {
+    let mut misfits = relay.misfits();
+    match misfits.pop() {
+        Some(reason) if misfits.len() + 1 == relay.sources().len() => Err(AppError::Question(reason)),
+        _ => Ok(()),
     }
-    misfit.map_or(Ok(()), |reason| Err(AppError::Question(reason)))
 }

@@ -31,6 +31,7 @@ pub(super) fn http_settings(config: &ServeConfig) -> Result<HttpSettings, AppErr
         base_path: config.base_path.clone(),
         allow_publish: config.allow_publish,
         allow_firehose: config.allow_firehose,
+        local_names_only: config.is_open_to_its_machine_alone(),
         heartbeat: config.heartbeat,
         retry: config.retry,
         limits: Arc::new(limits),

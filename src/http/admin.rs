@@ -18,7 +18,10 @@ pub fn router(relay: Arc<Relay>, gate: Arc<Gate>, settings: HttpSettings, drain:
         settings,
         drain,
     });
-    surrounded(with_fallbacks(routes().with_state(shared.clone())), &shared)
+    surrounded(
+        with_fallbacks(routes().with_state(shared.clone()), &shared),
+        &shared,
+    )
 }
 
 /// What stands there. Pages for operators are merged in here.

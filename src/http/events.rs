@@ -83,7 +83,8 @@ pub(super) async fn subscribe(
         Format::Stream(format) => {
             let subscribed = asker.subscribe(&shared)?;
             let subscription = subscription(rooms, &params, 0, STREAM_PAGE_ROWS);
-            stream(&shared, &target.source, subscription, format, (subscribed, lease)).await
+            let held = (subscribed, lease);
+            stream(&shared, &target.source, subscription, format, &asker, held).await
         }
         Format::Json => answer(&shared, &target.source, rooms, &params, &asker, lease).await,
     };
@@ -102,12 +103,13 @@ const STREAM_PAGE_ROWS: usize = 500;
 /// nobody waits for that.
 ///
 /// # Errors
-/// `overloaded` where it needs a replay for which there is no room in the queue.
+/// `overloaded` where it needs a replay for which there is no room in the queue; as [`Asker::enter`].
 async fn stream(
     shared: &Shared,
     source: &LiveSource,
     subscription: Subscription,
     format: StreamFormat,
+    asker: &Asker,
     (subscribed, lease): (Subscribed, Lease),
 ) -> Result<Response, ApiError> {
     tokio::select! {
@@ -119,6 +121,7 @@ async fn stream(
     if let Poll::Ready(Err(error @ FeedError::Overloaded)) = first {
         return Err(error.into());
     }
+    asker.enter(shared).await?;
     let mut first = Some(first).filter(Poll::is_ready);
     let settings = &shared.settings;
     let span = Span::current();
@@ -172,22 +175,34 @@ async fn poll(
     rooms: Vec<Room>,
     params: &Params,
     asker: &Asker,
-    (lease, counted): (Lease, &Subscriber),
+    (mut lease, counted): (Lease, &Subscriber),
 ) -> Result<Response, ApiError> {
     // A poll does not wait for a database that is known to be away.
     source.available()?;
-    match (params.before, params.wait) {
-        (Some(below), _) => poll::before(source, &rooms, below, params.limit, counted).await,
-        (None, Some(wait)) => {
+    let limit = params.limit;
+    let answer = async {
+        if let (None, Some(wait)) = (params.before, params.wait) {
             let _subscribed = asker.subscribe(shared)?;
-            let subscription = subscription(rooms, params, 0, params.limit + 1);
-            let held = (lease, counted);
-            poll::long(source, subscription, params.limit, wait, &shared.drain, held).await
+            let subscription = subscription(rooms, params, 0, limit + 1);
+            let enter = asker.enter(shared);
+            return poll::long(source, subscription, limit, wait, &shared.drain, enter, counted).await;
         }
-        (None, None) => {
-            let subscription = subscription(rooms, params, params.limit, params.limit + 1);
-            poll::plain(source, subscription, params.limit, counted).await
-        }
+        let answer = match params.before {
+            Some(below) => poll::before(source, &rooms, below, limit, counted).await?,
+            None => {
+                let subscription = subscription(rooms, params, limit, limit + 1);
+                poll::plain(source, subscription, limit, counted).await?
+            }
+        };
+        asker.enter(shared).await?;
+        Ok(answer)
+    };
+    tokio::select! {
+        biased;
+        // Also one that is answered at once may have waited for its turn to read: what it has by then is not theirs any longer,
+        // nor are rows that come in the same moment.
+        ended = lease.ended() => Err(ended.into()),
+        answered = answer => answered,
     }
 }
 

@@ -18,9 +18,9 @@ pub(super) async fn live() -> Response {
     answer(StatusCode::OK, json!({"status": "live"}))
 }
 
-/// `GET /health/ready`: every source is followed and the relay is not ending; else 503 with the reasons in words. What
-/// hinders but does not stop it (no bell to be heard, findings about a table) stands in `notes`. With it the proof that bells
-/// are heard: how long ago a notification sent to itself came through, `null` while none does.
+/// `GET /health/ready`: every source is followed, may be read by somebody, and the relay is not ending; else 503 with the
+/// reasons in words. What hinders but does not stop it (no bell to be heard, findings about a table) stands in `notes`. With
+/// it the proof that bells are heard: how long ago a notification sent to itself came through, `null` while none does.
 pub(super) async fn ready(State(shared): State<Arc<Shared>>) -> Response {
     let Readiness {
         reasons,

@@ -1,12 +1,13 @@
 //! HTTP: the routes and what stands before them. Only this module knows status codes.
 //!
 //! ```text
-//! serve (sockets, TLS, limits) ─► CORS ─► panics ─► gzip ─► drain gate ─► routes: events (SSE | NDJSON | long poll | poll)
-//!                                                                            publish, health, metrics, problems
+//! serve (sockets, TLS, limits) ─► CORS ─► panics ─► gzip ─► host ─► drain gate ─► routes: events (SSE | NDJSON | long poll | poll)
+//!                                                                                   publish, health, metrics, problems
 //! ```
 //!
 //! The client's code ([`client`]) stands beside CORS: every origin may load it. What one client may take is counted in
-//! [`limits`]; who a client is without a token says [`client_address`], which pages may post says [`origin`].
+//! [`limits`]; who a client is without a token says [`client_address`], which pages may post says [`origin`],
+//! and by which names an open relay of one machine is called, [`host`].
 
 mod accept;
 pub mod admin;
@@ -21,6 +22,7 @@ mod events;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod health;
+mod host;
 pub mod limits;
 mod metrics;
 mod ndjson;
@@ -71,6 +73,9 @@ pub struct HttpSettings {
     pub allow_publish: bool,
     /// Whether one may follow all rooms of a source at once (`room=*`).
     pub allow_firehose: bool,
+    /// Whether requests must call the relay by a name that leads to it alone: where everybody on its machine may do everything,
+    /// pages of other sites must not come in by a name of theirs.
+    pub local_names_only: bool,
     /// The period of the signs of life on streams.
     pub heartbeat: Duration,
     /// How long an EventSource waits before it reconnects; `None`: random, from one to three seconds.
@@ -95,6 +100,7 @@ impl Default for HttpSettings {
             base_path: String::new(),
             allow_publish: false,
             allow_firehose: false,
+            local_names_only: false,
             heartbeat: Duration::from_secs(15),
             retry: None,
             limits: Arc::new(limits),
@@ -143,7 +149,7 @@ pub fn router(
         let routes = operations.clone().nest(&base, operations.merge(events));
         (routes, Router::new().nest(&base, client::routes()))
     };
-    let routes = with_fallbacks(wrap(routes.with_state(shared.clone())));
+    let routes = with_fallbacks(wrap(routes.with_state(shared.clone())), &shared);
     let routes = match cors {
         Some(cors) => routes.layer(cors),
         None => routes,
@@ -159,11 +165,12 @@ fn operations() -> Router<Arc<Shared>> {
         .route("/metrics", with_problems(get(metrics::render)))
 }
 
-/// Answers what no route does, compresses, and survives panics of handlers.
-fn with_fallbacks(routes: Router) -> Router {
+/// Answers what no route does and who comes by a strange name, compresses, and survives panics of handlers.
+fn with_fallbacks(routes: Router, shared: &Arc<Shared>) -> Router {
     routes
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
+        .layer(from_fn_with_state(shared.clone(), host::refuse_strange_names))
         .layer(compression())
         .layer(from_fn(answer_panics))
 }

@@ -28,6 +28,8 @@ mod metrics;
 mod roles;
 mod seam_model;
 mod sessions;
+mod settings;
+mod tail_command;
 mod tidy;
 mod tls;
 mod torture;
