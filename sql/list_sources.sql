@@ -1,7 +1,7 @@
 -- Every registered source as the catalog has it now, the first attached first. `broken` says in words why a source can't be
 -- followed by this role, null if it can. Names come back quoted; the tail puts them into its statements.
 with found as (
-    select s.*, c.oid as table_oid, c.relowner, n.nspname, c.relname,
+    select s.*, t.attname as time_name, c.oid as table_oid, c.relowner, n.nspname, c.relname,
            i.attnum as id_attnum, i.atttypid as id_type, r.attnum as room_attnum, r.atttypid as room_now,
            r.atttypmod as room_typmod, o.collisdeterministic as room_strict,
            j.oid as journal_oid, j.relname as journal_name
@@ -12,6 +12,10 @@ with found as (
     left join pg_catalog.pg_attribute i on i.attrelid = c.oid and i.attname = s.id_column and i.attnum > 0 and not i.attisdropped
     left join pg_catalog.pg_attribute r on r.attrelid = c.oid and r.attname = s.room_column and r.attnum > 0 and not r.attisdropped
     left join pg_catalog.pg_collation o on o.oid = r.attcollation
+    -- Latency is measured where it can be; that it can't must not keep rows from being read. (timestamp, timestamptz)
+    left join pg_catalog.pg_attribute t on t.attrelid = c.oid and t.attname = s.time_column and t.attnum > 0 and not t.attisdropped
+                                       and t.atttypid in (1114, 1184)
+                                       and pg_catalog.has_column_privilege(c.oid, t.attnum, 'select')
 ), sent as (
     select f.name, array_agg(a.attname::text order by coalesce(array_position(f.columns, a.attname::text), a.attnum)) as names,
            array_agg(pg_catalog.quote_ident(a.attname) order by coalesce(array_position(f.columns, a.attname::text), a.attnum)) as quoted,
@@ -51,6 +55,7 @@ select f.name, f.ordinal, f.epoch, f.revision, f.start_id, f.sequence_filenode, 
          else pg_catalog.format('(%s)::pg_catalog.text', f.room_expression) end as room_text, f.room_now as room_type, f.room_typmod, coalesce(f.room_strict, true) as room_strict,
     s.names as columns, case when f.columns is not null then s.quoted end as payload_columns,
     f.id_sequence::oid as id_sequence_oid, f.bell::oid as bell_oid,
+    pg_catalog.quote_ident(f.time_name) as time_column,
     f.changes, f.journal_oid, 'rowcast.' || pg_catalog.quote_ident(f.journal_name) as journal,
     coalesce(f.keep_rows || ' rows', f.keep_for::text) as keep, f.always, f.per_statement,
     k.names as key_columns, k.types as key_types, k.equals as key_equals,

@@ -25,7 +25,7 @@
 //! | [`http`] | a feed as SSE, long poll or poll; publishing, errors, health, sockets |
 //! | [`pg`] | sessions, statements, attach, migrations, the LISTEN connection; with `sql/` all that knows SQL |
 //! | [`relay`], [`app`] | the sources of a process; wiring, supervision, the end |
-//! | [`config`], [`shutdown`], [`telemetry`], [`pem`] | options, the drain, the log, files of certificates and keys |
+//! | [`config`], [`shutdown`], [`telemetry`], [`metrics`], [`pem`] | options, the drain, the log, what is counted, files of certificates and keys |
 //! | [`cli`], [`demo`] | the commands; a private PostgreSQL, for the demo and for the tests |
 //!
 //! Layers point down: `event room cursor` ← `hub` | `pg` ← `tail`, `feed` ← `relay` ← `http` ← `app` ← `cli`, `demo`.
@@ -41,6 +41,7 @@ pub mod event;
 pub mod feed;
 pub mod http;
 pub mod hub;
+pub mod metrics;
 pub mod pem;
 pub mod pg;
 pub mod relay;

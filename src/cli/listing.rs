@@ -57,6 +57,7 @@ fn as_json(name: &str, source: Option<&Source>, findings: &[String]) -> serde_js
         "key": journal.map(|j| j.key.iter().map(|column| &column.name).collect::<Vec<_>>()),
         "room": source.map(room),
         "columns": source.map(|s| &s.columns),
+        "time": source.map(|s| &s.time_column),
         "never_ring": source.map(|s| s.never_ring),
         "epoch": source.map(|s| s.epoch),
         "findings": findings,

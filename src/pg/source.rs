@@ -33,6 +33,8 @@ pub struct Source {
     /// The same, quoted, if attach limited them; `None`: every column, whatever is added later.
     pub payload_columns: Option<Vec<String>>,
     pub id_sequence_oid: u32,
+    /// When a row was written, for the metrics; quoted: SQL text. Never with a journal, which notes it itself.
+    pub time_column: Option<String>,
     /// The sequence that is the bell's flag.
     pub bell_oid: u32,
     /// The operator's switch: the flag stays 0.
@@ -181,6 +183,7 @@ fn resolved(row: &Row) -> Result<Result<Source, Broken>, tokio_postgres::Error> 
         columns: row.try_get("columns")?,
         payload_columns: row.try_get("payload_columns")?,
         id_sequence_oid: row.try_get("id_sequence_oid")?,
+        time_column: row.try_get("time_column")?,
         bell_oid: row.try_get("bell_oid")?,
         never_ring: row.try_get("never_ring")?,
         epoch: row.try_get("epoch")?,

@@ -12,6 +12,7 @@ const LAYERS: [&[&str]; 9] = [
         "config",
         "shutdown",
         "telemetry",
+        "metrics",
         "pem",
     ],
     &["hub", "pg"],
