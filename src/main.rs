@@ -21,7 +21,7 @@ fn main() -> ExitCode {
         Err(error) => return fail(&format!("can't start the runtime: {error}"), 1),
     };
     match runtime.block_on(cli::run(cli)) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => fail(&error.to_string(), 1),
     }
 }

@@ -1,11 +1,13 @@
 //! The commands: what each takes and does. Results go to stdout, the log and errors to stderr.
 
+mod doctor;
 mod listing;
 mod tables;
 mod usage;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -40,6 +42,8 @@ pub enum Command {
     Sources(listing::SourcesArgs),
     /// Detach every table and drop schema rowcast
     Uninstall(tables::UninstallArgs),
+    /// Say what would go wrong between a relay and this database, and what mends it; changes nothing
+    Doctor(doctor::DoctorArgs),
     /// Bring schema rowcast to this program's version
     Migrate(tables::MigrateArgs),
     /// A private throw-away PostgreSQL, a table, a page: everything at work with nothing set up
@@ -57,13 +61,13 @@ pub struct DemoArgs {
     pub pg_bin: Option<PathBuf>,
 }
 
-/// Runs one command to its end.
-pub async fn run(cli: Cli) -> anyhow::Result<()> {
-    // The demo speaks to a person: what it invites to would drown between lines of a log.
-    let level = if matches!(cli.command, Command::Demo(_)) {
-        "warn"
-    } else {
-        "info"
+/// Runs one command to its end. What the exit code is if it does not fail: 0, except `doctor`'s.
+pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    // These speak to a person: what they say would drown between lines of a log.
+    let level = match cli.command {
+        Command::Demo(_) => "warn",
+        Command::Doctor(_) => "error",
+        _ => "info",
     };
     telemetry::start(&cli.log, level)?;
     match cli.command {
@@ -72,9 +76,11 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Detach(args) => tables::detach(args).await,
         Command::Sources(args) => listing::sources(args).await,
         Command::Uninstall(args) => tables::uninstall(args).await,
+        Command::Doctor(args) => return doctor::doctor(args).await,
         Command::Migrate(args) => tables::migrate(args).await,
         Command::Demo(args) => demo(args).await,
-    }
+    }?;
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn serve(args: ServeArgs) -> anyhow::Result<()> {
