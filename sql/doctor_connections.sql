@@ -1,6 +1,6 @@
--- How many connections there may be and are. Sessions of relays are named `rowcast …`, as is this one, which does not count.
+-- How many connections there may be, and how many others than relays have. Those are named `rowcast …`, as is this one.
 with session as (
-    select a.usename, a.datname, a.application_name like 'rowcast %' as is_relays, a.application_name = 'rowcast doctor' as is_doctors
+    select a.usename, a.datname, a.application_name like 'rowcast %' as is_relays
       from pg_catalog.pg_stat_activity a
      where a.usesysid is not null and a.datid is not null
 )
@@ -9,7 +9,6 @@ select pg_catalog.current_setting('max_connections')::int as most,
        pg_catalog.current_setting('superuser_reserved_connections')::int
            + coalesce(pg_catalog.current_setting('reserved_connections', true), '0')::int as reserved,
        (select count(*) from session where not is_relays) as others,
-       (select count(*) from session where is_relays and not is_doctors) as relays,
        nullif(r.rolconnlimit, -1) as most_of_role,
        (select count(*) from session where usename = current_user and not is_relays) as others_of_role,
        nullif(d.datconnlimit, -1) as most_of_database,

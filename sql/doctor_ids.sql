@@ -9,6 +9,7 @@ select coalesce((select max(rowcast_row.{id}) from {relation} rowcast_row), 0)::
        s.id_sequence::text as sequence,
        pg_catalog.has_sequence_privilege('public', s.bell, 'select') as bell_is_public,
        s.bell::text as bell,
+       not exists (select from unnest(rowcast.attach_warnings(s)) w where w like 'no index on %') as has_room_index,
        (select c.relkind = 'p' from pg_catalog.pg_class c where c.oid = s.relation) as is_partitioned
   from rowcast.sources s
   join pg_catalog.pg_sequence q on q.seqrelid = s.id_sequence

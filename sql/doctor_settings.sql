@@ -5,8 +5,7 @@ select 'for every session' as whom, s.name, s.setting as value,
  where (s.name, s.setting) in (('synchronous_commit', 'off'), ('session_replication_role', 'replica'))
    and s.source in ('configuration file', 'command line', 'environment variable', 'default')
 union all
-select pg_catalog.concat_ws(' in ', case when d.setrole <> 0 then 'for role ' || r.rolname end,
-                            case when d.setdatabase <> 0 then 'database ' || b.datname end),
+select 'for ' || coalesce(nullif(pg_catalog.concat_ws(' in ', 'role ' || r.rolname, 'database ' || b.datname), ''), 'all roles'),
        pg_catalog.split_part(c, '=', 1), pg_catalog.split_part(c, '=', 2),
        case when d.setrole = 0 and d.setdatabase = 0 then 'alter role all'
             when d.setrole = 0 then pg_catalog.format('alter database %I', b.datname)

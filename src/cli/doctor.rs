@@ -4,7 +4,7 @@
 
 mod text;
 
-use std::io::{IsTerminal as _, Write as _, stderr};
+use std::io::{ErrorKind, IsTerminal as _, Write as _, stderr};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -71,20 +71,23 @@ pub async fn doctor(args: DoctorArgs) -> anyhow::Result<ExitCode> {
     let report = examine(&options, &mut |what| progress.show(what)).await;
     progress.end();
     let report = report?;
-    print(&report, args.json)?;
+    match print(&report, args.json) {
+        // Whoever reads (`| head`) has seen enough.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
+        printed => printed?,
+    }
     Ok(ExitCode::from(report.summary().exit_code))
 }
 
-fn print(report: &Report, is_json: bool) -> anyhow::Result<()> {
+fn print(report: &Report, is_json: bool) -> std::io::Result<()> {
     // It leaves colours away where stdout is no terminal or NO_COLOR is set.
     let mut out = anstream::stdout().lock();
     if is_json {
         let report = json!({"findings": report.findings, "summary": report.summary()});
-        writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?;
+        writeln!(out, "{}", serde_json::to_string_pretty(&report)?)
     } else {
-        write!(out, "{}", text::of(report))?;
+        write!(out, "{}", text::of(report))
     }
-    Ok(())
 }
 
 /// One line on a terminal, which each step overwrites.

@@ -16,6 +16,9 @@ const GROWING_QUEUE: f64 = 0.05;
 /// After this time a transaction that was there before is no short one.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 
+/// Which those alone need who have tokens.
+const TICKETS: &str = "rowcast.tickets";
+
 impl Examination<'_> {
     /// Which server it is, and as whom it is asked. With the settings of the role: those of a writer.
     pub(super) async fn server(&mut self) {
@@ -80,9 +83,13 @@ impl Examination<'_> {
                     "The role lacks {} on {}, to {}",
                     lacking.privileges, lacking.name, lacking.purpose
                 );
-                let finding = Finding::error("missing_privilege", what)
-                    .why("The relay does not begin to follow, or fails at that, until it is granted.")
-                    .remedy(lacking.remedy);
+                let finding = match lacking.name.as_str() {
+                    TICKETS => Finding::warning("missing_privilege", what)
+                        .why("POST /v1/tickets fails until it is granted."),
+                    _ => Finding::error("missing_privilege", what)
+                        .why("The relay does not begin to follow, or fails at that, until it is granted."),
+                };
+                let finding = finding.remedy(lacking.remedy);
                 found.push(match &lacking.source {
                     Some(source) => finding.of(source),
                     None => finding,
@@ -408,8 +415,8 @@ fn connections(now: &Connections, needed: i64) -> Vec<Finding> {
     }
     if found.is_empty() {
         let what = format!(
-            "A relay takes up to {needed} connections; {free} are left of {} (relays that run have {})",
-            now.most, now.relays
+            "A relay takes up to {needed} connections; {free} are left of {}",
+            now.most
         );
         found.push(Finding::ok("connections", what));
     }

@@ -23,8 +23,9 @@ impl Examination<'_> {
             }
         };
         let is_there = may_be_read || matches!(&listed.source, Err(reason) if is_of_the_role(reason));
-        if is_there {
-            self.catalog(name).await;
+        // What is locked is locked for the next check, too.
+        if !is_there || !self.catalog(name).await {
+            return;
         }
         let Ok(source) = &listed.source else { return };
         let table = format!("source {name}: {}", source.relation);
@@ -35,14 +36,13 @@ impl Examination<'_> {
                 Ok(ids.as_ref().map_or_else(Vec::new, |ids| judge_ids(source, ids)))
             })
             .await;
-        // What is locked is locked for the next check, too.
         if !is_done {
             return;
         }
-        let is_partitioned = ids.is_some_and(|ids| ids.is_partitioned);
+        let Some(ids) = ids else { return };
         self.check(&format!("{table}, plans"), Some(name), async |session| {
             let plans = examine::plans(session, source).await?;
-            Ok(plans::judge(source, &plans, is_partitioned))
+            Ok(plans::judge(source, &plans, &ids))
         })
         .await;
         self.question(source).await;
@@ -84,7 +84,8 @@ impl Examination<'_> {
     }
 
     /// What the catalog says: faults, triggers, and what attach would warn of.
-    async fn catalog(&mut self, name: &str) {
+    /// Returns whether it could be asked.
+    async fn catalog(&mut self, name: &str) -> bool {
         // What is looked at more closely elsewhere, or stands in the registry's answer, too.
         let mut said = vec!["trigger".into(), MISSING_PRIVILEGE.into()];
         let of_this = self
@@ -105,12 +106,12 @@ impl Examination<'_> {
             }
             let remarks = examine::remarks(session, name).await?;
             found.extend(remarks.into_iter().map(|remark| {
-                Finding::new(super::Severity::Note, remark.code, remark.problem)
+                Finding::new(super::Severity::Note, remark.code, sentence(&remark.problem))
                     .why("Attach has said so, too. It works within these limits.")
             }));
             Ok(found)
         })
-        .await;
+        .await
     }
 
     /// Whether `--authorize-sql` fits the rooms of this source.
@@ -151,7 +152,7 @@ fn judge_fault(fault: &Fault) -> Finding {
         "journal_function" => "New partitions can't be made.",
         _ => "Rows can be missed.",
     };
-    Finding::error(fault.code.clone(), fault.problem.clone())
+    Finding::error(fault.code.clone(), sentence(&fault.problem))
         .why(why)
         .remedy(fault.remedy.clone())
 }
@@ -227,12 +228,18 @@ fn judge_ids(source: &Source, ids: &Ids) -> Vec<Finding> {
                 )),
         );
     }
-    if ids.is_anew || seen > drawn {
+    if seen > drawn {
         let what =
             format!("Sequence {sequence} was set back: it stands at {drawn}, and ids up to {seen} were seen");
         found.push(Finding::warning("sequence_set_back", what).why(
-            "Ids are used again, so every subscriber is reset (code epoch or truncated) once a relay reads.",
+            "Ids are used again. Every subscriber is reset (code epoch or truncated) once a relay reads.",
         ));
+    } else if ids.is_anew {
+        let what = format!("Sequence {sequence} was altered or restarted since a relay last read");
+        found.push(
+            Finding::note("sequence_altered", what)
+                .why("Every subscriber is reset (code epoch or truncated) once a relay reads, in case ids are used again."),
+        );
     }
     if *drawn as f64 >= *most as f64 * NEARLY_ALL {
         let id = source.id_column.as_deref().unwrap_or("id");
@@ -257,4 +264,27 @@ fn judge_ids(source: &Source, ids: &Ids) -> Vec<Finding> {
         found.push(Finding::ok("ids", "Its ids and their sequence agree"));
     }
     found
+}
+
+/// With a capital at its beginning, unless that is the name of a table: those have their schema before them.
+fn sentence(words: &str) -> String {
+    let first = words.split(' ').next().unwrap_or_default();
+    let mut letters = words.chars();
+    match letters.next() {
+        Some(letter) if !first.contains(['.', '"']) => letter.to_uppercase().chain(letters).collect(),
+        _ => words.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::sentence;
+
+    #[test]
+    fn a_sentence_begins_with_a_capital_but_a_name_stays_as_it_is() {
+        assert_eq!(sentence("no unique index"), "No unique index");
+        assert_eq!(sentence("public.rows is unlogged"), "public.rows is unlogged");
+        assert_eq!(sentence("\"id\" is unique only"), "\"id\" is unique only");
+        assert_eq!(sentence(""), "");
+    }
 }

@@ -32,7 +32,9 @@ pub(super) fn of(report: &Report) -> String {
         {
             write_finding(&mut text, finding);
         }
-        text.push('\n');
+        if !text.ends_with("\n\n") {
+            text.push('\n');
+        }
     }
     text.push_str(&sum(report));
     text
@@ -63,6 +65,9 @@ fn write_finding(text: &mut String, finding: &Finding) {
     if let Some(remedy) = &finding.remedy {
         let bold = Style::new().bold();
         let _ = writeln!(text, "{:MARGIN$}{bold}{}{bold:#}", "", printable(remedy));
+    }
+    if finding.why.is_some() {
+        text.push('\n');
     }
 }
 

@@ -14,3 +14,8 @@ pub use server::{
     shares_processes, transactions, whereabouts,
 };
 pub use sources::{Ids, Lacking, Remark, Trigger, ids, lacking, remarks, triggers};
+
+/// The name that an SQL identifier stands for, as the catalog has it.
+pub fn unquoted(identifier: &str) -> String {
+    super::statements::unquoted(identifier)
+}

@@ -46,12 +46,14 @@ pub struct Scan {
     pub index: Option<String>,
     /// What the index itself answers; without it all of the index is walked.
     condition: Option<String>,
+    /// What the index begins with: a column's name, or an expression. Without it in the condition all of the index is walked, too.
+    first: String,
 }
 
 impl Scan {
-    /// Whether an index leads to the rows.
-    pub fn is_led(&self) -> bool {
-        self.condition.is_some()
+    /// Whether an index leads to the rows that have some values in these columns (names, not quoted).
+    pub fn is_led_by(&self, columns: &[&str]) -> bool {
+        self.condition.is_some() && columns.contains(&self.first.as_str())
     }
 
     /// Whether an index leads to a room's rows from one id to another: it compares the pair of both.
@@ -124,7 +126,27 @@ async fn explain(
     let plan: Value = rows.first().ok_or(PgError::NoAnswer)?.try_get(0)?;
     let mut scans = Vec::new();
     collect(&plan, &mut scans);
+    begin_with(session, &mut scans).await?;
     Ok(scans)
+}
+
+/// Notes what the indexes of the scans begin with.
+async fn begin_with(session: &Session, scans: &mut [Scan]) -> Result<(), PgError> {
+    let of_indexes = scans
+        .iter()
+        .filter_map(|scan| Some((&*scan.schema, scan.index.as_deref()?)));
+    let (schemas, names): (Vec<&str>, Vec<&str>) = of_indexes.unzip();
+    let params: [(&(dyn ToSql + Sync), Type); 2] = [(&schemas, Type::TEXT_ARRAY), (&names, Type::TEXT_ARRAY)];
+    let rows = session
+        .read(include_str!("../../../sql/doctor_index.sql"), &params)
+        .await?;
+    for row in rows {
+        let (name, first): (String, String) = (row.try_get("name")?, row.try_get("first")?);
+        for scan in scans.iter_mut().filter(|scan| scan.index.as_ref() == Some(&name)) {
+            scan.first.clone_from(&first);
+        }
+    }
+    Ok(())
 }
 
 /// Looks at a plan and all that is in it.
@@ -148,6 +170,7 @@ fn scan(node: &Map<String, Value>) -> Option<Scan> {
         node: text("Node Type").unwrap_or_default(),
         index: text("Index Name"),
         condition: text("Index Cond"),
+        first: String::new(),
     })
 }
 

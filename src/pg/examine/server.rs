@@ -65,8 +65,6 @@ pub struct Connections {
     pub is_superuser: bool,
     pub reserved: i32,
     pub others: i64,
-    /// Of relays that run now.
-    pub relays: i64,
     /// `None`: without a limit of its own. So below.
     pub most_of_role: Option<i32>,
     pub others_of_role: i64,
@@ -159,7 +157,6 @@ pub async fn connections(session: &Session) -> Result<Connections, PgError> {
         is_superuser: row.try_get("is_superuser")?,
         reserved: row.try_get("reserved")?,
         others: row.try_get("others")?,
-        relays: row.try_get("relays")?,
         most_of_role: row.try_get("most_of_role")?,
         others_of_role: row.try_get("others_of_role")?,
         most_of_database: row.try_get("most_of_database")?,

@@ -57,6 +57,8 @@ pub struct Ids {
     pub bell_is_public: bool,
     /// SQL text.
     pub bell: String,
+    /// Attach would find the index on the table's room and id that it asks for, whatever PostgreSQL makes of it.
+    pub has_room_index: bool,
     /// The table itself, not its journal: an index can't be made on it concurrently.
     pub is_partitioned: bool,
 }
@@ -129,6 +131,7 @@ pub async fn ids(session: &Session, source: &Source) -> Result<Option<Ids>, PgEr
         sequence: row.try_get("sequence")?,
         bell_is_public: row.try_get("bell_is_public")?,
         bell: row.try_get("bell")?,
+        has_room_index: row.try_get("has_room_index")?,
         is_partitioned: row.try_get("is_partitioned")?,
     }))
 }
