@@ -1,7 +1,7 @@
 //! `rowcast doctor`: what would go wrong between a relay and this database, before it does.
 //!
 //! It connects as the relay would, to the same addresses and under the same settings, asks for facts
-//! ([`crate::pg::examine`]) and judges them: [`connection`], [`server`], [`sources`]. It changes nothing; the one thing that it
+//! ([`crate::pg::examine`]) and judges them: [`connection`], [`server`], [`sessions`], [`sources`], [`plans`]. It changes nothing; the one thing that it
 //! sends is a notification with a nonce of its own, which relays pass over.
 //!
 //! Each check has a time of its own and ends in findings, also where it fails, so that none keeps the next from being made.
@@ -10,6 +10,7 @@ mod connection;
 mod finding;
 mod plans;
 mod server;
+mod sessions;
 mod sources;
 
 use std::time::Duration;

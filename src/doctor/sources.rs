@@ -203,7 +203,6 @@ fn judge_ids(source: &Source, ids: &Ids) -> Vec<Finding> {
         highest,
         drawn,
         seen,
-        most,
         sequence,
         ..
     } = ids;
@@ -241,29 +240,44 @@ fn judge_ids(source: &Source, ids: &Ids) -> Vec<Finding> {
                 .why("Every subscriber is reset (code epoch or truncated) once a relay reads, in case ids are used again."),
         );
     }
-    if *drawn as f64 >= *most as f64 * NEARLY_ALL {
-        let id = source.id_column.as_deref().unwrap_or("id");
-        let what = format!("Sequence {sequence} stands at {drawn} of {most}");
-        found.push(
-            Finding::warning("sequence_nearly_used_up", what)
-                .why("At its end inserts fail. To widen the column rewrites the table.")
-                .remedy(format!(
-                    "alter table {} alter column {id} type bigint; alter sequence {sequence} as bigint no maxvalue;",
-                    source.relation
-                )),
-        );
-    }
-    if !ids.bell_is_public {
-        found.push(
-            Finding::warning("bell_not_public", format!("Not every role may look at the bell {}", ids.bell))
-                .why("Inserts of roles that may not ring each time, also while the relay polls: their commits wait for each other.")
-                .remedy(format!("grant select on sequence {} to public;", ids.bell)),
-        );
-    }
+    found.extend(nearly_used_up(source, ids));
+    found.extend(bell(ids));
     if found.is_empty() {
         found.push(Finding::ok("ids", "Its ids and their sequence agree"));
     }
     found
+}
+
+fn nearly_used_up(source: &Source, ids: &Ids) -> Option<Finding> {
+    let Ids {
+        drawn,
+        most,
+        sequence,
+        ..
+    } = ids;
+    if (*drawn as f64) < *most as f64 * NEARLY_ALL {
+        return None;
+    }
+    let id = source.id_column.as_deref().unwrap_or("id");
+    let what = format!("Sequence {sequence} stands at {drawn} of {most}");
+    let found = Finding::warning("sequence_nearly_used_up", what)
+        .why("At its end inserts fail. To widen the column rewrites the table.")
+        .remedy(format!(
+            "alter table {} alter column {id} type bigint; alter sequence {sequence} as bigint no maxvalue;",
+            source.relation
+        ));
+    Some(found)
+}
+
+fn bell(ids: &Ids) -> Option<Finding> {
+    if ids.bell_is_public {
+        return None;
+    }
+    let what = format!("Not every role may look at the bell {}", ids.bell);
+    let found = Finding::warning("bell_not_public", what)
+        .why("Inserts of roles that may not ring each time, also while the relay polls: their commits wait for each other.")
+        .remedy(format!("grant select on sequence {} to public;", ids.bell));
+    Some(found)
 }
 
 /// With a capital at its beginning, unless that is the name of a table: those have their schema before them.

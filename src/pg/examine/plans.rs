@@ -30,8 +30,8 @@ pub struct Plans {
     pub newest: Vec<Scan>,
     /// The columns of an index on the table that `newest` can use, or without a journal `replay`: SQL text.
     pub room_index: Option<String>,
-    /// The columns of a journal's key: SQL text. Empty without a journal.
-    pub key_index: String,
+    /// The columns of a journal's key, each as SQL quotes it. Empty without a journal.
+    pub key: Vec<String>,
 }
 
 /// How one table, journal or partition is scanned.
@@ -61,6 +61,17 @@ impl Scan {
         self.condition
             .as_ref()
             .is_some_and(|condition| condition.contains("ROW("))
+    }
+
+    /// Whether the index itself compares a column (its name, not quoted).
+    pub fn compares(&self, column: &str) -> bool {
+        let condition = self.condition.as_deref().unwrap_or_default();
+        let is_name = |letter: char| letter.is_alphanumeric() || "_$".contains(letter);
+        let bare = format!(".{column}");
+        let is_there = condition
+            .match_indices(&bare)
+            .any(|(at, _)| !condition[at + bare.len()..].starts_with(is_name));
+        is_there || condition.contains(&format!(".{}", quoted(column)))
     }
 
     fn is_of_journal(&self) -> bool {
@@ -104,14 +115,14 @@ pub async fn plans(session: &Session, source: &Source) -> Result<Plans, PgError>
     let is_followed = |scan: &Scan| source.journal.is_none() || scan.is_of_journal();
     let (read, rows) = read.into_iter().partition(is_followed);
     let key = source.journal.iter().flat_map(|journal| &journal.key);
-    let key: Vec<String> = key.map(|column| quoted(&column.name)).collect();
+    let key = key.map(|column| quoted(&column.name)).collect();
     Ok(Plans {
         read,
         rows,
         replay: replay.into_iter().filter(is_followed).collect(),
         newest,
         room_index: room_index(source),
-        key_index: key.join(", "),
+        key,
     })
 }
 
