@@ -10,6 +10,8 @@ select case when f.problem in (select i.problem from rowcast.id_faults(s.relatio
             when f.problem like 'no unique index %' then 'no_unique_index'
             when f.problem like 'role %, which owns the journal %' then 'journal_owner'
             when f.problem like 'the owner of % may not execute %' then 'journal_function'
+            when f.problem like 'column rowcast_row of %' then 'reserved_column'
+            when f.problem like '% is a virtual generated column' then 'virtual_column'
             else 'fault' end as code,
        f.problem, f.remedy
 from rowcast.sources s, rowcast.faults(s) f

@@ -2,25 +2,22 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-use rowcast::cli::{self, Cli};
+use rowcast::cli::{self, Invocation, InvocationError};
 
 /// As shells and clap have it: the command line was wrong.
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => match cli::usage_error(&error) {
-            Some(line) => return fail(&line, USAGE),
-            None => error.exit(),
-        },
+    let invocation = match Invocation::parse(std::env::args_os()) {
+        Ok(invocation) => invocation,
+        Err(InvocationError::Help(help)) => help.exit(),
+        Err(error) => return fail(&error.to_string(), USAGE),
     };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("can't start the runtime: {error}"), 1),
     };
-    match runtime.block_on(cli::run(cli)) {
+    match runtime.block_on(cli::run(invocation)) {
         Ok(code) => code,
         Err(error) => fail(&error.to_string(), 1),
     }

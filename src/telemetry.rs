@@ -58,9 +58,9 @@ fn write_field(out: &mut Writer<'_>, name: &str, value: &dyn Debug) -> fmt::Resu
 
 /// Escapes control characters, and those that change the direction or the line of text (Unicode TR9, 2; line and
 /// paragraph separator), as in Rust's strings.
-struct Escaping<'a, 'w>(&'a mut Writer<'w>);
+struct Escaping<'a, W>(&'a mut W);
 
-impl fmt::Write for Escaping<'_, '_> {
+impl<W: fmt::Write> fmt::Write for Escaping<'_, W> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let steers = |c: char| {
             c.is_control()
@@ -78,6 +78,14 @@ impl fmt::Write for Escaping<'_, '_> {
         }
         self.0.write_str(rest)
     }
+}
+
+/// What others say, so that it stays within its line and can't steer a terminal.
+pub fn escaped(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    // Writing to a string can't fail.
+    let _ = Escaping(&mut safe).write_str(text);
+    safe
 }
 
 /// Starts the log of this process, at `default_level` unless another is asked for. Does nothing if there is one.

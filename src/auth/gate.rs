@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use super::access::{Access, Rooms, Via};
 use super::claims::{Claims, Pattern};
+use super::failures::{Consequence, Failures};
 use super::keys::KeyError;
 use super::lease::{Lease, Register};
 use super::token::{TokenError, Verifier};
@@ -12,7 +13,7 @@ use crate::config::{Auth, JwtConfig};
 use crate::pg::Database;
 use crate::pg::authorize::Authorizer;
 use crate::pg::source::Source;
-use crate::pg::tickets::Tickets;
+use crate::pg::tickets::{GoodFor, TicketError, Tickets};
 use crate::relay::LiveSource;
 use crate::room::Room;
 
@@ -25,12 +26,18 @@ pub enum Refusal {
     /// What was shown is no good; why, in words that say nothing of its contents.
     #[error("{0}")]
     Bad(String),
+    /// What was shown was good once: nobody guessed it.
+    #[error("the token is over")]
+    Over,
+    /// What a ticket is asked for is too much for one.
+    #[error("too much for a ticket")]
+    TooMuch,
     /// They may not do this.
     #[error("not among the rooms that are admitted")]
     Forbidden,
-    /// It can't be found out now; why, for the log.
-    #[error("{0}")]
-    Unavailable(String),
+    /// It can't be found out now; the log has why.
+    #[error("it can't be found out")]
+    Unavailable,
 }
 
 /// Lets in, hands out leases, and takes them back.
@@ -45,6 +52,27 @@ pub(super) struct Guard {
     pub tickets: Tickets,
     pub authorizer: Option<Authorizer>,
     pub register: Arc<Register>,
+    pub failures: Failures,
+}
+
+/// What the options say of access, with its keys loaded.
+pub struct Keyring {
+    /// `None`: nobody is asked for a token.
+    jwt: Option<(JwtConfig, Verifier)>,
+}
+
+impl Keyring {
+    /// Loads the keys: to be done before anything is changed in the database.
+    ///
+    /// # Errors
+    /// Keys that can't be used; one line that names the option.
+    pub fn load(auth: &Auth) -> Result<Self, KeyError> {
+        let jwt = match auth {
+            Auth::None => None,
+            Auth::Jwt(config) => Some((JwtConfig::clone(config), Verifier::new(config)?)),
+        };
+        Ok(Self { jwt })
+    }
 }
 
 impl Gate {
@@ -53,36 +81,20 @@ impl Gate {
         Self { guard: None }
     }
 
-    /// Whether the keys of the options can be used: to be known before anything is changed in the database.
-    ///
-    /// # Errors
-    /// As [`Gate::new`].
-    pub fn check_keys(auth: &Auth) -> Result<(), KeyError> {
-        match auth {
-            Auth::None => Ok(()),
-            Auth::Jwt(config) => Verifier::new(config).map(drop),
-        }
-    }
-
     /// The gate that the options ask for.
-    ///
-    /// # Errors
-    /// Keys that can't be used; one line that names the option.
-    pub fn new(auth: &Auth, database: &Database) -> Result<Self, KeyError> {
-        let guard = match auth {
-            Auth::None => return Ok(Self::open()),
-            Auth::Jwt(config) => Some(Guard {
-                verifier: Verifier::new(config)?,
-                tickets: Tickets::new(database.clone()),
-                authorizer: config
-                    .authorize_sql
-                    .as_ref()
-                    .map(|sql| Authorizer::new(database.clone(), sql.clone())),
-                register: Arc::default(),
-                config: JwtConfig::clone(config),
-            }),
-        };
-        Ok(Self { guard })
+    pub fn new(keyring: Keyring, database: &Database) -> Self {
+        let guard = keyring.jwt.map(|(config, verifier)| Guard {
+            verifier,
+            tickets: Tickets::new(database.clone()),
+            authorizer: config
+                .authorize_sql
+                .as_ref()
+                .map(|sql| Authorizer::new(database.clone(), sql.clone())),
+            register: Arc::default(),
+            failures: Failures::default(),
+            config,
+        });
+        Self { guard }
     }
 
     /// How tokens are taken; `None`: nobody is asked for one.
@@ -90,11 +102,16 @@ impl Gate {
         self.guard.as_ref().map(|guard| &guard.config)
     }
 
-    /// Why the question to the database does not fit the rooms of this source, so that nobody can read them.
-    pub async fn misfit(&self, source: &Source) -> Option<String> {
-        let authorizer = self.guard.as_ref()?.authorizer.as_ref()?;
-        let error = authorizer.check_statement(source).await.err()?;
-        error.is_misfit().then(|| error.to_string())
+    /// Whether the question to the database fits the rooms of this source; why not, where nobody can read them. `None`: the
+    /// database can't say now.
+    pub async fn fits(&self, source: &Source) -> Option<Result<(), String>> {
+        let Some(authorizer) = self.guard.as_ref().and_then(|guard| guard.authorizer.as_ref()) else {
+            return Some(Ok(()));
+        };
+        match authorizer.check_statement(source).await {
+            Ok(()) => Some(Ok(())),
+            Err(error) => error.is_misfit().then(|| Err(error.to_string())),
+        }
     }
 
     /// Of the bearer of a token. Where nobody is asked for one it is not looked at.
@@ -107,45 +124,58 @@ impl Gate {
         };
         match guard.verifier.verify(token).await {
             Ok(claims) => Ok(guard.access(claims, via)),
-            Err(error @ TokenError::KeysUnavailable) => Err(Refusal::Unavailable(error.to_string())),
+            Err(TokenError::Expired) => Err(Refusal::Over),
+            Err(error @ TokenError::KeysUnavailable) => Err(guard.unavailable("", &error)),
             Err(error) => Err(Refusal::Bad(error.to_string())),
         }
     }
 
-    /// Of the bearer of a ticket, which is used up by it.
+    /// Of the bearer of a ticket, which is only looked at: what it is good for says whether the request can be answered. Who is
+    /// let in then [uses it up](Gate::use_up).
     ///
     /// # Errors
-    /// [`Refusal::Bad`], [`Refusal::Unavailable`] where the database can't be asked.
+    /// [`Refusal::Bad`], [`Refusal::Over`], [`Refusal::Unavailable`] where the database can't be asked.
     pub async fn admit_ticket(&self, ticket: &str) -> Result<Access, Refusal> {
         let Some(guard) = &self.guard else {
             return Ok(Access::open());
         };
-        let redeemed = guard.tickets.redeem(ticket).await.map_err(unavailable)?;
-        let Some(redeemed) = redeemed else {
-            return Err(Refusal::Bad("the ticket is used, over, or none".to_owned()));
-        };
+        let good_for = guard.tickets.look_at(ticket).await;
+        let good_for = good_for.map_err(|error| guard.unavailable("", &error))?;
+        let GoodFor {
+            source,
+            rooms,
+            claims,
+            token_expires_at,
+        } = good_for.ok_or_else(no_ticket)?;
         let now = SystemTime::now();
-        if redeemed
-            .token_expires_at
-            .is_some_and(|at| at + guard.config.leeway <= now)
-        {
-            return Err(Refusal::Bad("the ticket's token is over".to_owned()));
+        if token_expires_at.is_some_and(|at| at + guard.config.leeway <= now) {
+            return Err(Refusal::Over);
         }
+        let exactly = |room: &Room| Pattern::Exact(room.as_str().to_owned());
         Ok(Access {
-            subject: subject(&redeemed.claims),
-            claims: Some(redeemed.claims.into()),
-            expires_at: redeemed.token_expires_at,
+            subject: subject(&claims),
+            claims: Some(claims.into()),
+            expires_at: token_expires_at,
             read: Rooms {
-                patterns: redeemed
-                    .rooms
-                    .iter()
-                    .map(|room| Pattern::Exact(room.as_str().to_owned()))
-                    .collect(),
-                sources: Some(vec![Pattern::Exact(redeemed.source)]),
+                patterns: rooms.iter().map(exactly).collect(),
+                sources: Some(vec![Pattern::Exact(source)]),
             },
             publish: Rooms::default(),
             via: Via::Ticket,
         })
+    }
+
+    /// Uses up a ticket that was admitted: of several who were admitted by it one can.
+    ///
+    /// # Errors
+    /// [`Refusal::Bad`] for the others, [`Refusal::Unavailable`] where the database can't be asked.
+    pub async fn use_up(&self, ticket: &str) -> Result<(), Refusal> {
+        let Some(guard) = &self.guard else {
+            return Ok(());
+        };
+        let used = guard.tickets.redeem(ticket).await;
+        let used = used.map_err(|error| guard.unavailable("", &error))?;
+        used.map(drop).ok_or_else(no_ticket)
     }
 
     /// Lets `access` read all of these rooms, for as long as the lease lasts.
@@ -181,7 +211,7 @@ impl Gate {
     /// A ticket for these rooms, good for the time given with it. `None`: nobody is asked for one.
     ///
     /// # Errors
-    /// As [`Gate::read`].
+    /// As [`Gate::read`]; [`Refusal::TooMuch`].
     pub async fn issue(
         &self,
         access: &Access,
@@ -194,17 +224,15 @@ impl Gate {
         };
         guard.check(access, source, rooms).await?;
         let lifetime = guard.config.ticket_lifetime;
-        let ticket = guard
+        let name = &source.definition().name;
+        let issued = guard
             .tickets
-            .issue(
-                &source.definition().name,
-                rooms,
-                claims,
-                access.expires_at,
-                lifetime,
-            )
-            .await
-            .map_err(unavailable)?;
+            .issue(name, rooms, claims, access.expires_at, lifetime)
+            .await;
+        let ticket = issued.map_err(|error| match error {
+            TicketError::TooLarge { .. } => Refusal::TooMuch,
+            TicketError::Database(error) => guard.unavailable(name, &error),
+        })?;
         Ok(Some((ticket, lifetime)))
     }
 }
@@ -253,19 +281,24 @@ impl Guard {
         if rooms.iter().any(Room::is_all) {
             return Err(Refusal::Forbidden);
         }
-        let may_read = authorizer
-            .may_read(&definition, rooms, claims)
-            .await
-            .map_err(unavailable)?;
+        let may_read = authorizer.may_read(&definition, rooms, claims).await;
+        let may_read = may_read.map_err(|error| self.unavailable(&definition.name, &error))?;
         match may_read.iter().all(|may| *may) {
             true => Ok(()),
             false => Err(Refusal::Forbidden),
         }
     }
+
+    /// `source` is empty where it is about none.
+    fn unavailable(&self, source: &str, error: &dyn std::fmt::Display) -> Refusal {
+        self.failures
+            .note(Consequence::NotAdmitted, source, error.to_string(), 1);
+        Refusal::Unavailable
+    }
 }
 
-fn unavailable(error: impl std::fmt::Display) -> Refusal {
-    Refusal::Unavailable(error.to_string())
+fn no_ticket() -> Refusal {
+    Refusal::Bad("the ticket is used, over, or none".to_owned())
 }
 
 /// `sub` of claims that were verified when the ticket was issued.

@@ -1,24 +1,26 @@
 //! The commands: what each takes and does. Results go to stdout, the log and errors to stderr.
 
 mod doctor;
+mod invocation;
 mod listing;
 mod tables;
+mod tail;
 mod usage;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::app::App;
-use crate::auth::Gate;
+use crate::auth::Keyring;
 use crate::config::{ServeArgs, ServeConfig};
 use crate::demo::{self, Demo, Site};
 use crate::pg::migrate::migrate;
 use crate::telemetry::{self, LogArgs};
 
-pub use usage::usage_error;
+pub use invocation::{Invocation, InvocationError};
 
 /// Turns the rows an application commits to its PostgreSQL tables into live events: SSE, long poll, poll.
 #[derive(Parser, Debug)]
@@ -26,6 +28,15 @@ pub use usage::usage_error;
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
+    /// A file with settings, which flags and variables win over (see rowcast.example.toml) [default: none]
+    #[arg(
+        long,
+        global = true,
+        env = "ROWCAST_CONFIG",
+        value_name = "FILE",
+        help_heading = "Settings"
+    )]
+    pub config: Option<PathBuf>,
     #[command(flatten)]
     pub log: LogArgs,
 }
@@ -33,7 +44,7 @@ pub struct Cli {
 #[derive(Subcommand, Debug)]
 pub enum Command {
     /// Follow every attached table and serve its rows over HTTP
-    Serve(Box<ServeArgs>),
+    Serve(Box<ServeCommand>),
     /// Attach a table: its rows become events of the rooms that a column names
     Attach(tables::AttachArgs),
     /// Detach a source: its table is as it was before
@@ -46,8 +57,20 @@ pub enum Command {
     Doctor(doctor::DoctorArgs),
     /// Bring schema rowcast to this program's version
     Migrate(tables::MigrateArgs),
+    /// Follow rooms of a relay in the terminal
+    Tail(tail::TailArgs),
     /// A private throw-away PostgreSQL, a table, a page: everything at work with nothing set up
     Demo(DemoArgs),
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct ServeCommand {
+    #[command(flatten)]
+    args: ServeArgs,
+
+    /// Print the settings as they are in effect, secrets hidden, as a file for --config, and check them
+    #[arg(long, env = "ROWCAST_PRINT_CONFIG", value_parser = clap::builder::BoolishValueParser::new(), help_heading = "Settings")]
+    print_config: bool,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -56,13 +79,25 @@ pub struct DemoArgs {
     #[arg(long, env = "ROWCAST_LISTEN", value_name = "ADDRESS:PORT")]
     pub listen: Option<SocketAddr>,
 
+    /// Who may read and write; must be given where --listen is not a loopback address [default there: none]
+    #[arg(long, value_enum)]
+    pub auth: Option<DemoAuth>,
+
     /// Directory with PostgreSQL's programs (initdb, postgres) [default: searched for]
     #[arg(long, env = "ROWCAST_PG_BIN", value_name = "DIRECTORY")]
     pub pg_bin: Option<PathBuf>,
 }
 
+/// What `--auth` of the demo takes: its page has no tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DemoAuth {
+    /// Everybody who can reach the address
+    None,
+}
+
 /// Runs one command to its end. What the exit code is if it does not fail: 0, except `doctor`'s.
-pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+pub async fn run(invocation: Invocation) -> anyhow::Result<ExitCode> {
+    let Invocation { cli, settings } = invocation;
     // These speak to a person: what they say would drown between lines of a log.
     let level = match cli.command {
         Command::Demo(_) => "warn",
@@ -71,13 +106,15 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     };
     telemetry::start(&cli.log, level)?;
     match cli.command {
-        Command::Serve(args) => serve(*args).await,
+        Command::Serve(command) if command.print_config => print_config(command.args, &settings),
+        Command::Serve(command) => serve(command.args).await,
         Command::Attach(args) => tables::attach(args).await,
         Command::Detach(args) => tables::detach(args).await,
         Command::Sources(args) => listing::sources(args).await,
         Command::Uninstall(args) => tables::uninstall(args).await,
         Command::Doctor(args) => return doctor::doctor(args).await,
         Command::Migrate(args) => tables::migrate(args).await,
+        Command::Tail(args) => tail::tail(args).await,
         Command::Demo(args) => demo(args).await,
     }?;
     Ok(ExitCode::SUCCESS)
@@ -85,16 +122,26 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 
 async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let config = ServeConfig::new(args)?;
-    Gate::check_keys(&config.auth)?;
+    let keyring = Keyring::load(&config.auth)?;
     let applied = migrate(&config.database_url).await.map_err(usage::database)?;
     if !applied.is_empty() {
         tracing::info!(?applied, "schema rowcast was brought to this version");
     }
-    let app = App::bind(&config, |routes| routes).await?;
+    let app = App::bind(&config, keyring, |routes| routes).await?;
     Ok(app.run_until_signalled().await?)
 }
 
+/// Prints first: what does not go together is easier to see then.
+fn print_config(args: ServeArgs, settings: &str) -> anyhow::Result<()> {
+    print!("{settings}");
+    ServeConfig::new(args)?;
+    Ok(())
+}
+
 async fn demo(args: DemoArgs) -> anyhow::Result<()> {
+    if let (Some(listen), None) = (args.listen, args.auth) {
+        demo::refuse_open(listen)?;
+    }
     let demo = Demo::prepare(args.pg_bin).await?;
     let url = demo.database_url();
     tables::attach_demo(&url).await?;
@@ -102,7 +149,8 @@ async fn demo(args: DemoArgs) -> anyhow::Result<()> {
     let switches = demo::Switches::default();
     let site = Site::open(&url, switches.clone()).await?;
     let config = ServeConfig::for_demo(&url, listen)?;
-    let app = App::bind(&config, |routes| site.around(routes)).await?;
+    let keyring = Keyring::load(&config.auth)?;
+    let app = App::bind(&config, keyring, |routes| site.around(routes)).await?;
     println!("{}", demo.invitation(app.address()));
     let writer = demo::start_writer(url, switches.writing());
     let result = app.run_until_signalled().await;

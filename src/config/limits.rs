@@ -35,6 +35,16 @@ pub struct LimitArgs {
           value_parser = clap::value_parser!(u32).range(1..), help_heading = "Limits")]
     pub max_requests_per_second: Option<u32>,
 
+    /// Tokens and tickets that are no good, in a second from one address; ten seconds' worth may come at once
+    #[arg(long, env = "ROWCAST_MAX_FAILED_CREDENTIALS_PER_SECOND", value_name = "N", default_value_t = 10,
+          value_parser = clap::value_parser!(u32).range(1..), help_heading = "Limits")]
+    pub max_failed_credentials_per_second: u32,
+
+    /// Tickets that one subject of tokens gets in a second, without a subject one address; ten seconds' worth may come at once
+    #[arg(long, env = "ROWCAST_MAX_TICKETS_PER_SECOND", value_name = "N", default_value_t = 10,
+          value_parser = clap::value_parser!(u32).range(1..), help_heading = "Limits")]
+    pub max_tickets_per_second: u32,
+
     /// Rooms of one subscription
     #[arg(long, env = "ROWCAST_MAX_ROOMS", value_name = "N", default_value_t = 100,
           value_parser = clap::value_parser!(u16).range(1..=100), help_heading = "Limits")]
@@ -109,6 +119,10 @@ pub struct Limits {
     pub subscriptions_per_subject: Option<usize>,
     pub new_connections_per_second: Option<u32>,
     pub requests_per_second: Option<u32>,
+    /// Of one address; ten seconds' worth may come at once.
+    pub failed_credentials_per_second: u32,
+    /// Of one subject, or address; ten seconds' worth may come at once.
+    pub tickets_per_second: u32,
     /// Of one subscription.
     pub rooms: usize,
     /// Of one source.
@@ -131,6 +145,8 @@ impl Default for Limits {
             subscriptions_per_subject: None,
             new_connections_per_second: None,
             requests_per_second: None,
+            failed_credentials_per_second: 10,
+            tickets_per_second: 10,
             rooms: 100,
             waiting_replays: 10_000,
             waiting_bytes: 64 << 10,
@@ -152,6 +168,8 @@ impl From<LimitArgs> for Limits {
             subscriptions_per_subject: count(args.max_subscriptions_per_subject),
             new_connections_per_second: args.max_new_connections_per_second,
             requests_per_second: args.max_requests_per_second,
+            failed_credentials_per_second: args.max_failed_credentials_per_second,
+            tickets_per_second: args.max_tickets_per_second,
             rooms: args.max_rooms.into(),
             waiting_replays: args.max_waiting_replays as usize,
             waiting_bytes: args.max_waiting_bytes,

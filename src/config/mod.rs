@@ -4,6 +4,7 @@
 
 mod access;
 mod args;
+mod file;
 mod limits;
 mod secret;
 mod values;
@@ -15,6 +16,7 @@ use clap::{Args as _, FromArgMatches as _};
 
 pub use access::{Auth, AuthArg, JwtAlgorithm, JwtConfig, KeySource};
 pub use args::{DatabaseArgs, ServeArgs};
+pub use file::{FileError, SettingsFile, render};
 pub use limits::{Limits, Network, TlsFiles};
 pub use secret::Secret;
 pub use values::{duration, source_name};
@@ -161,8 +163,13 @@ impl ServeConfig {
 }
 
 impl ServeConfig {
-    /// The demo's: the defaults (and what the environment says of them), its own database and address, and publishing; it ends
-    /// within a second.
+    /// Whether everybody may subscribe, but only from this machine.
+    pub fn is_open_to_its_machine_alone(&self) -> bool {
+        self.auth == Auth::None && self.listen.iter().all(|address| address.ip().is_loopback())
+    }
+
+    /// The demo's: the defaults, its own database and address, everybody, and publishing; it ends within a second. What the
+    /// environment says is for the relay of its user (keys of tokens, another database to listen at): nothing of it is read.
     pub fn for_demo(database_url: &str, listen: SocketAddr) -> Result<Self, ConfigError> {
         let listen = listen.to_string();
         let words = [
@@ -171,11 +178,13 @@ impl ServeConfig {
             database_url,
             "--listen",
             &listen,
+            "--auth",
+            "none",
             "--allow-publish",
             "--grace-period",
             "1s",
         ];
-        let command = ServeArgs::augment_args(clap::Command::new("demo"));
+        let command = ServeArgs::augment_args(clap::Command::new("demo")).mut_args(|option| option.env(None));
         let matches = command
             .try_get_matches_from(words)
             .map_err(|error| ConfigError::Demo(error.to_string()))?;
@@ -245,6 +254,30 @@ mod tests {
             );
         }
         assert!(config(&["--listen", "[::1]:0"]).is_ok());
+    }
+
+    /// A name may have several, and the first that can be bound is served.
+    #[test]
+    fn one_open_address_among_others_is_enough() {
+        let access = || Program::parse_from(["rowcast"]).serve.access;
+        let [local, open] = ["127.0.0.1:80", "192.0.2.1:80"].map(|text| text.parse().expect("an address"));
+        for listen in [[local, open], [open, local]] {
+            assert_eq!(Auth::new(access(), &listen), Err(ConfigError::AuthMissing(open)));
+        }
+        assert_eq!(Auth::new(access(), &[local, local]), Ok(Auth::None));
+    }
+
+    #[test]
+    fn only_loopback_addresses_without_auth_are_open_to_their_machine_alone() {
+        let is_so = |args: &[&str]| {
+            config(args)
+                .expect("they go together")
+                .is_open_to_its_machine_alone()
+        };
+        assert!(is_so(&[]) && is_so(&["--listen", "[::1]:0", "--auth", "none"]));
+        assert!(!is_so(&["--listen", "0.0.0.0:0", "--auth", "none"]));
+        let secret = "x".repeat(32);
+        assert!(!is_so(&["--auth", "jwt", "--jwt-secret", &secret]));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::Shared;
 use super::client_address::ClientAddress;
 use super::credentials::{Credential, Places, find};
 use super::error::{ApiError, ErrorCode};
-use super::limits::{Key, Subscribed};
+use super::limits::{Key, Limits, Subscribed};
 use super::origin::{check_origin, host};
 use super::params::Query;
 use crate::auth::{Access, Ended, Lease, Refusal, Via};
@@ -20,10 +20,14 @@ pub(super) struct Asker {
     pub access: Access,
     /// Whom the limits count.
     pub key: Key,
+    /// What they showed, where that is good once.
+    ticket: Option<String>,
+    address: Key,
 }
 
 impl Asker {
-    /// Finds out who asks and counts the request. `takes_tickets`: whether a ticket will do.
+    /// Finds out who asks and counts the request. `takes_tickets`: whether a ticket will do; it is left as it is until
+    /// [`Asker::enter`].
     ///
     /// # Errors
     /// `unauthenticated`, `rate_limited`, `forbidden` for a cookie that a page of another origin sends along,
@@ -36,17 +40,37 @@ impl Asker {
     ) -> Result<Self, ApiError> {
         let limits = &shared.settings.limits;
         let address = Key::address(address);
-        let access = match access(shared, parts, takes_tickets).await {
-            Ok(access) => access,
-            Err(refusal) => {
-                // Whoever guesses is counted, too.
-                limits.request(&address)?;
-                return Err(refusal);
-            }
-        };
-        let key = access.subject.clone().map_or(address, Key::Subject);
+        let credential = credential(shared, parts, takes_tickets)?;
+        if let Credential::Ticket(_) = credential {
+            // Before the database is troubled with it. A token costs about what reading its request did, so that one is always
+            // looked at: nobody behind the same address can keep a good one out.
+            limits.may_look_up(&address)?;
+        }
+        let access = admitted(shared, &credential).await;
+        let access = access.map_err(|refusal| refused(limits, &address, refusal))?;
+        let key = access.subject.clone().map_or(address.clone(), Key::Subject);
         limits.request(&key)?;
-        Ok(Self { access, key })
+        let ticket = match credential {
+            Credential::Ticket(ticket) => Some(ticket),
+            _ => None,
+        };
+        Ok(Self {
+            access,
+            key,
+            ticket,
+            address,
+        })
+    }
+
+    /// Uses up the ticket that they came with, if it was one. To be called last, when nothing else can refuse them any more:
+    /// only an answer is worth a ticket.
+    ///
+    /// # Errors
+    /// `unauthenticated` where somebody else was faster, `rate_limited`, `database_unavailable`.
+    pub(super) async fn enter(&self, shared: &Shared) -> Result<(), ApiError> {
+        let Some(ticket) = &self.ticket else { return Ok(()) };
+        let used = shared.gate.use_up(ticket).await;
+        used.map_err(|refusal| refused(&shared.settings.limits, &self.address, refusal))
     }
 
     /// Lets them read these rooms, for as long as the lease lasts.
@@ -71,10 +95,10 @@ impl Asker {
     }
 }
 
-async fn access(shared: &Shared, parts: &Parts, takes_tickets: bool) -> Result<Access, ApiError> {
-    let gate = &shared.gate;
-    let Some(config) = gate.config() else {
-        return Ok(Access::open());
+/// What the request shows, where somebody wants to see it; a cookie only from a page that may use it.
+fn credential(shared: &Shared, parts: &Parts, takes_tickets: bool) -> Result<Credential, ApiError> {
+    let Some(config) = shared.gate.config() else {
+        return Ok(Credential::Absent);
     };
     let places = Places {
         ticket: takes_tickets,
@@ -82,17 +106,33 @@ async fn access(shared: &Shared, parts: &Parts, takes_tickets: bool) -> Result<A
         cookie: config.cookie.as_deref(),
     };
     let query = Query::parse(parts.uri.query().unwrap_or_default())?;
-    let access = match find(&parts.headers, &query, places)? {
-        Credential::Token(token) => gate.admit_token(&token, Via::Token).await?,
-        Credential::Ticket(ticket) => gate.admit_ticket(&ticket).await?,
-        Credential::Cookie(token) => {
-            let allowed = &shared.settings.allow_origins;
-            check_origin(&parts.headers, host(parts), allowed, true)?;
-            gate.admit_token(&token, Via::Cookie).await?
-        }
-        Credential::Absent => return Err(Refusal::Absent.into()),
-    };
-    Ok(access)
+    let credential = find(&parts.headers, &query, places)?;
+    if let Credential::Cookie(_) = credential {
+        check_origin(&parts.headers, host(parts), &shared.settings.allow_origins, true)?;
+    }
+    Ok(credential)
+}
+
+async fn admitted(shared: &Shared, credential: &Credential) -> Result<Access, Refusal> {
+    let gate = &shared.gate;
+    match credential {
+        Credential::Token(token) => gate.admit_token(token, Via::Token).await,
+        Credential::Ticket(ticket) => gate.admit_ticket(ticket).await,
+        Credential::Cookie(token) => gate.admit_token(token, Via::Cookie).await,
+        Credential::Absent if gate.config().is_none() => Ok(Access::open()),
+        Credential::Absent => Err(Refusal::Absent),
+    }
+}
+
+/// The answer to a credential that does not let in. One that was never good counts for the address: whoever shows too many of
+/// those is told to wait. One that is over is told so in any case, for then its bearer gets another.
+fn refused(limits: &Limits, address: &Key, refusal: Refusal) -> ApiError {
+    match refusal {
+        Refusal::Bad(_) => limits
+            .failed(address.clone())
+            .map_or_else(|too_many| too_many, |()| refusal.into()),
+        _ => refusal.into(),
+    }
 }
 
 impl From<Refusal> for ApiError {
@@ -103,14 +143,15 @@ impl From<Refusal> for ApiError {
                 tracing::debug!(reason, "a credential was refused");
                 Self::token_refused("The token or ticket is not valid, or no longer.")
             }
+            Refusal::Over => Self::token_refused("The token or ticket is not valid, or no longer."),
+            Refusal::TooMuch => Self::parameter(
+                "These rooms, and the claims of the token, are too much for one ticket: name fewer rooms.",
+            ),
             Refusal::Forbidden => Self::forbidden(),
-            Refusal::Unavailable(reason) => {
-                tracing::warn!(reason, "who may read can't be found out: nobody is admitted");
-                Self::new(
-                    ErrorCode::DatabaseUnavailable,
-                    "Whether you may do this can't be found out at the moment. Try again.",
-                )
-            }
+            Refusal::Unavailable => Self::new(
+                ErrorCode::DatabaseUnavailable,
+                "Whether you may do this can't be found out at the moment. Try again.",
+            ),
         }
     }
 }

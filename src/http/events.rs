@@ -81,7 +81,8 @@ pub(super) async fn subscribe(
         Format::Stream(format) => {
             let subscribed = asker.subscribe(&shared)?;
             let subscription = subscription(rooms, &params, 0, STREAM_PAGE_ROWS);
-            stream(&shared, &target.source, subscription, format, (subscribed, lease)).await
+            let held = (subscribed, lease);
+            stream(&shared, &target.source, subscription, format, &asker, held).await
         }
         Format::Json => answer(&shared, &target.source, rooms, &params, &asker, lease).await,
     };
@@ -100,12 +101,13 @@ const STREAM_PAGE_ROWS: usize = 500;
 /// nobody waits for that.
 ///
 /// # Errors
-/// `overloaded` where it needs a replay for which there is no room in the queue.
+/// `overloaded` where it needs a replay for which there is no room in the queue; as [`Asker::enter`].
 async fn stream(
     shared: &Shared,
     source: &LiveSource,
     subscription: Subscription,
     format: StreamFormat,
+    asker: &Asker,
     (subscribed, lease): (Subscribed, Lease),
 ) -> Result<Response, ApiError> {
     tokio::select! {
@@ -117,6 +119,7 @@ async fn stream(
     if let Poll::Ready(Err(error @ FeedError::Overloaded)) = first {
         return Err(error.into());
     }
+    asker.enter(shared).await?;
     let mut first = Some(first).filter(Poll::is_ready);
     let settings = &shared.settings;
     let steps = move |cx: &mut Context<'_>| {
@@ -142,21 +145,34 @@ async fn answer(
     rooms: Vec<Room>,
     params: &Params,
     asker: &Asker,
-    lease: Lease,
+    mut lease: Lease,
 ) -> Result<Response, ApiError> {
     // A poll does not wait for a database that is known to be away.
     source.available()?;
-    match (params.before, params.wait) {
-        (Some(below), _) => poll::before(source, &rooms, below, params.limit).await,
-        (None, Some(wait)) => {
+    let limit = params.limit;
+    let answer = async {
+        if let (None, Some(wait)) = (params.before, params.wait) {
             let _subscribed = asker.subscribe(shared)?;
-            let subscription = subscription(rooms, params, 0, params.limit + 1);
-            poll::long(source, subscription, params.limit, wait, &shared.drain, lease).await
+            let subscription = subscription(rooms, params, 0, limit + 1);
+            let enter = asker.enter(shared);
+            return poll::long(source, subscription, limit, wait, &shared.drain, enter).await;
         }
-        (None, None) => {
-            let subscription = subscription(rooms, params, params.limit, params.limit + 1);
-            poll::plain(source, subscription, params.limit).await
-        }
+        let answer = match params.before {
+            Some(below) => poll::before(source, &rooms, below, limit).await?,
+            None => {
+                let subscription = subscription(rooms, params, limit, limit + 1);
+                poll::plain(source, subscription, limit).await?
+            }
+        };
+        asker.enter(shared).await?;
+        Ok(answer)
+    };
+    tokio::select! {
+        biased;
+        // Also one that is answered at once may have waited for its turn to read: what it has by then is not theirs any longer,
+        // nor are rows that come in the same moment.
+        ended = lease.ended() => Err(ended.into()),
+        answered = answer => answered,
     }
 }
 

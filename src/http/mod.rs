@@ -1,12 +1,13 @@
 //! HTTP: the routes and what stands before them. Only this module knows status codes.
 //!
 //! ```text
-//! serve (sockets, TLS, limits) ─► CORS ─► panics ─► gzip ─► drain gate ─► routes: events (SSE | NDJSON | long poll | poll)
-//!                                                                            publish, health, metrics, problems
+//! serve (sockets, TLS, limits) ─► CORS ─► panics ─► gzip ─► host ─► drain gate ─► routes: events (SSE | NDJSON | long poll | poll)
+//!                                                                                   publish, health, metrics, problems
 //! ```
 //!
 //! The client's code ([`client`]) stands beside CORS: every origin may load it. What one client may take is counted in
-//! [`limits`]; who a client is without a token says [`client_address`], which pages may post says [`origin`].
+//! [`limits`]; who a client is without a token says [`client_address`], which pages may post says [`origin`],
+//! and by which names an open relay of one machine is called, [`host`].
 
 mod accept;
 mod admission;
@@ -20,6 +21,7 @@ mod events;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod health;
+mod host;
 pub mod limits;
 mod metrics;
 mod ndjson;
@@ -69,6 +71,9 @@ pub struct HttpSettings {
     pub allow_publish: bool,
     /// Whether one may follow all rooms of a source at once (`room=*`).
     pub allow_firehose: bool,
+    /// Whether requests must call the relay by a name that leads to it alone: where everybody on its machine may do everything,
+    /// pages of other sites must not come in by a name of theirs.
+    pub local_names_only: bool,
     /// The period of the signs of life on streams.
     pub heartbeat: Duration,
     /// How long an EventSource waits before it reconnects; `None`: random, from one to three seconds.
@@ -89,6 +94,7 @@ impl Default for HttpSettings {
             base_path: String::new(),
             allow_publish: false,
             allow_firehose: false,
+            local_names_only: false,
             heartbeat: Duration::from_secs(15),
             retry: None,
             limits: Arc::new(limits),
@@ -138,9 +144,10 @@ pub fn router(
     // A compressor holds back what a stream has sent; SSE is left alone by default.
     let compressible = DefaultPredicate::new().and(NotForContentType::const_new(ndjson::CONTENT_TYPE));
     let compression = CompressionLayer::new().compress_when(compressible);
-    let routes = wrap(routes.with_state(shared))
+    let routes = wrap(routes.with_state(shared.clone()))
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
+        .layer(from_fn_with_state(shared, host::refuse_strange_names))
         .layer(compression.clone())
         .layer(from_fn(answer_panics));
     let routes = match cors {

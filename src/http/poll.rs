@@ -8,7 +8,6 @@ use axum::response::{IntoResponse, Response};
 use tokio::time::Instant;
 
 use super::error::{ApiError, ErrorCode};
-use crate::auth::Lease;
 use crate::cursor::Cursor;
 use crate::feed::{Batch, Feed, FeedError, ResetCode, Step, Subscription};
 use crate::relay::{LiveSource, Older};
@@ -32,17 +31,17 @@ pub(super) async fn plain(
 }
 
 /// A long poll: what there is now, else what comes within `wait`, else an empty list with the cursor to go on from.
-/// It ends at once when the relay drains, and with its `lease`.
+/// It ends at once when the relay drains. `enter` lets its client in, once nothing else can refuse it and before it waits.
 ///
 /// # Errors
-/// As [`plain`].
+/// As [`plain`], and those of `enter`.
 pub(super) async fn long(
     source: &LiveSource,
     subscription: Subscription,
     limit: usize,
     wait: Duration,
     drain: &Drain,
-    mut lease: Lease,
+    enter: impl Future<Output = Result<(), ApiError>>,
 ) -> Result<Response, ApiError> {
     let deadline = Instant::now() + wait;
     let mut page = Page::new(limit);
@@ -50,11 +49,11 @@ pub(super) async fn long(
         source.sync().await?;
         let mut feed = source.feed(within_one_answer(source, subscription, limit));
         let caught_up = page.replay(&mut feed).await?;
+        enter.await?;
         Ok::<_, ApiError>((feed, caught_up))
     };
     let (mut feed, caught_up) = tokio::select! {
         biased;
-        ended = lease.ended() => return Err(ended.into()),
         begun = begin => begun?,
         () = drain.started() => return Err(ApiError::shutting_down()),
         () = tokio::time::sleep_until(deadline) => return Err(FeedError::Unavailable.into()),
@@ -65,8 +64,6 @@ pub(super) async fn long(
     tracing::debug!(cursor = %ready, "a long poll waits");
     tokio::select! {
         biased;
-        // Rows that come in the same moment are not theirs any longer.
-        ended = lease.ended() => Err(ended.into()),
         more = page.follow(&mut feed) => {
             let more = more? || feed.has_more();
             let cursor = page.cursor.clone().filter(|_| !more);

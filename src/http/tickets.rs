@@ -63,6 +63,7 @@ pub(super) async fn issue(
         )
     })?;
     let rooms = several(limits, target.source.definition().room_type, &wish.rooms)?;
+    limits.ticket(&asker.key)?;
     let issued = shared.gate.issue(&asker.access, &target.source, &rooms).await?;
     let (ticket, lifetime) = issued.ok_or_else(ApiError::forbidden)?;
     let answer = Issued {

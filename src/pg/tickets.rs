@@ -19,6 +19,7 @@ use super::{Database, PgError};
 use crate::room::Room;
 
 const ISSUE: &str = include_str!("../../sql/issue_ticket.sql");
+const LOOK_AT: &str = include_str!("../../sql/look_at_ticket.sql");
 const REDEEM: &str = include_str!("../../sql/redeem_ticket.sql");
 const PRUNE: &str = include_str!("../../sql/prune_tickets.sql");
 
@@ -28,6 +29,21 @@ const TICKET_BYTES: usize = 32;
 /// The longest lifetime, to the end of the year 9999 in seconds since 1970: PostgreSQL's timestamps end there or later.
 const LATEST: Duration = Duration::from_secs(253_402_300_799);
 
+/// Bytes of what is sealed at most: the claims of the longest token fit in any spelling, beside a hundred rooms with names of
+/// ordinary length.
+const MOST_SEALED_BYTES: usize = 16 * 1024;
+
+/// Why there is no ticket.
+#[derive(Debug, thiserror::Error)]
+pub enum TicketError {
+    /// What it is to be good for is too much to keep.
+    #[error("a ticket for this has {bytes} bytes of contents; {MOST_SEALED_BYTES} are the most")]
+    TooLarge { bytes: usize },
+    /// The database did not take it.
+    #[error(transparent)]
+    Database(#[from] PgError),
+}
+
 /// The tickets of a database. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Tickets {
@@ -36,7 +52,7 @@ pub struct Tickets {
 
 /// What a ticket was issued for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Redeemed {
+pub struct GoodFor {
     /// The source that its rooms are of.
     pub source: String,
     /// It is good for these rooms, and for any of them.
@@ -66,7 +82,7 @@ impl Tickets {
     /// database's clock.
     ///
     /// # Errors
-    /// As [`super::Session::read`] and [`Database::pooled`].
+    /// [`TicketError::TooLarge`], before the database is asked; else as [`super::Session::read`] and [`Database::pooled`].
     pub async fn issue(
         &self,
         source: &str,
@@ -74,7 +90,7 @@ impl Tickets {
         claims: &str,
         token_expires_at: Option<SystemTime>,
         lifetime: Duration,
-    ) -> Result<String, PgError> {
+    ) -> Result<String, TicketError> {
         let mut ticket = [0; TICKET_BYTES];
         OsRng
             .try_fill_bytes(&mut ticket)
@@ -85,14 +101,26 @@ impl Tickets {
             claims: claims.to_owned(),
             token_expires_at,
         };
+        let sealed = seal(&ticket, &contents);
+        if sealed.len() > MOST_SEALED_BYTES {
+            return Err(TicketError::TooLarge { bytes: sealed.len() });
+        }
         let lifetime_ms = i64::try_from(lifetime.as_millis()).unwrap_or(i64::MAX);
         let params: [(&(dyn ToSql + Sync), Type); 3] = [
             (&hash(&ticket), Type::BYTEA),
-            (&seal(&ticket, &contents), Type::BYTEA),
+            (&sealed, Type::BYTEA),
             (&lifetime_ms.min(LATEST.as_millis() as i64), Type::INT8),
         ];
         self.database.pooled().await?.read(ISSUE, &params).await?;
         Ok(URL_SAFE_NO_PAD.encode(ticket))
+    }
+
+    /// What a ticket is for, which leaves it as it is. `None` as for [`Tickets::redeem`].
+    ///
+    /// # Errors
+    /// As [`super::Session::read`] and [`Database::pooled`].
+    pub async fn look_at(&self, ticket: &str) -> Result<Option<GoodFor>, PgError> {
+        self.find(LOOK_AT, ticket).await
     }
 
     /// Uses a ticket up and returns what it was for. `None`: there is none such, any more, or it has expired. What can't be a
@@ -100,18 +128,22 @@ impl Tickets {
     ///
     /// # Errors
     /// As [`super::Session::read`] and [`Database::pooled`]; the ticket may be used up when a connection broke.
-    pub async fn redeem(&self, ticket: &str) -> Result<Option<Redeemed>, PgError> {
+    pub async fn redeem(&self, ticket: &str) -> Result<Option<GoodFor>, PgError> {
+        self.find(REDEEM, ticket).await
+    }
+
+    async fn find(&self, statement: &str, ticket: &str) -> Result<Option<GoodFor>, PgError> {
         let Some(bytes) = decode(ticket) else {
             return Ok(None);
         };
         let session = self.database.pooled().await?;
-        let taken = session.read(REDEEM, &[(&hash(&bytes), Type::BYTEA)]).await?;
-        let Some(row) = taken.first() else { return Ok(None) };
+        let found = session.read(statement, &[(&hash(&bytes), Type::BYTEA)]).await?;
+        let Some(row) = found.first() else { return Ok(None) };
         if !row.try_get::<_, bool>("alive")? {
             return Ok(None);
         }
         // Whoever can write the table can put anything there, but nothing that was sealed with this ticket.
-        Ok(unseal(&bytes, row.try_get("contents")?).map(|contents| Redeemed {
+        Ok(unseal(&bytes, row.try_get("contents")?).map(|contents| GoodFor {
             source: contents.source,
             rooms: contents.rooms.iter().map(|room| Room::canonical(room)).collect(),
             claims: contents.claims,

@@ -26,6 +26,8 @@ mod limits;
 mod roles;
 mod seam_model;
 mod sessions;
+mod settings;
+mod tail_command;
 mod tidy;
 mod tls;
 mod torture;

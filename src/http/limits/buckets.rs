@@ -1,8 +1,8 @@
-//! Token buckets, one for each key: so many a second, and as many at once after a second of silence.
+//! Token buckets, one for each key: so many a second, and what came back over a while of silence at once.
 //!
 //! The generic cell rate algorithm (ITU-T I.371, the virtual scheduling form): of a bucket only the instant is kept at
 //! which it will be full again. One that is full is the same as none, so it is forgotten: memory follows what came within
-//! the last second or two.
+//! the time in which a bucket fills, or twice that.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -15,13 +15,15 @@ use tokio::time::Instant;
 /// Buckets up to which nothing is swept.
 const FEW: usize = 1024;
 
-/// The time in which an empty bucket fills.
-const FILLS_IN: Duration = Duration::from_secs(1);
+/// What a bucket can owe ([`Buckets::spend`]): the tokens of this time.
+const LONGEST_DEBT: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(super) struct Buckets<K> {
     /// The time that one token takes to come back.
     per_token: Duration,
+    /// The time in which an empty bucket fills.
+    fills_in: Duration,
     kept: Mutex<Kept<K>>,
 }
 
@@ -34,10 +36,11 @@ struct Kept<K> {
 }
 
 impl<K: Eq + Hash> Buckets<K> {
-    /// `per_second` tokens come back in a second, and that many are in a full bucket.
-    pub(super) fn new(per_second: NonZeroU32) -> Self {
+    /// `per_second` tokens come back in a second, and those of the time `fills_in` are in a full bucket.
+    pub(super) fn new(per_second: NonZeroU32, fills_in: Duration) -> Self {
         Self {
-            per_token: FILLS_IN / per_second.get(),
+            per_token: Duration::from_secs(1) / per_second.get(),
+            fills_in,
             kept: Mutex::new(Kept {
                 full_at: HashMap::new(),
                 sweep_at: FEW,
@@ -48,19 +51,28 @@ impl<K: Eq + Hash> Buckets<K> {
     /// Takes a token; false where there is none. What is refused costs no token.
     pub(super) fn take(&self, key: K, now: Instant) -> bool {
         let mut kept = self.kept.lock().expect("no holder of this lock panics");
-        if kept.full_at.len() >= kept.sweep_at {
-            kept.full_at.retain(|_, full_at| *full_at > now);
-            kept.sweep_at = FEW.max(2 * kept.full_at.len());
-            let room = kept.sweep_at;
-            kept.full_at.shrink_to(room);
-        }
-        let full_at = kept.full_at.entry(key).or_insert(now);
+        let full_at = kept.of(key, now);
         let next = (*full_at).max(now) + self.per_token;
-        let taken = next <= now + FILLS_IN;
+        let taken = next <= now + self.fills_in;
         if taken {
             *full_at = next;
         }
         taken
+    }
+
+    /// Whether there is a token, which is left where it is.
+    pub(super) fn has(&self, key: &K, now: Instant) -> bool {
+        let kept = self.kept.lock().expect("no holder of this lock panics");
+        let full_at = kept.full_at.get(key).map_or(now, |full_at| (*full_at).max(now));
+        full_at + self.per_token <= now + self.fills_in
+    }
+
+    /// Takes a token that was there when [`Buckets::has`] was asked. Others may have taken it since: then it is owed, up to a
+    /// second's worth, so that many who ask at once get little more than one after the other.
+    pub(super) fn spend(&self, key: K, now: Instant) {
+        let mut kept = self.kept.lock().expect("no holder of this lock panics");
+        let full_at = kept.of(key, now);
+        *full_at = ((*full_at).max(now) + self.per_token).min(now + self.fills_in + LONGEST_DEBT);
     }
 
     #[cfg(test)]
@@ -70,5 +82,17 @@ impl<K: Eq + Hash> Buckets<K> {
             .expect("no holder of this lock panics")
             .full_at
             .len()
+    }
+}
+
+impl<K: Eq + Hash> Kept<K> {
+    /// The bucket of `key`, after a sweep where one is due.
+    fn of(&mut self, key: K, now: Instant) -> &mut Instant {
+        if self.full_at.len() >= self.sweep_at {
+            self.full_at.retain(|_, full_at| *full_at > now);
+            self.sweep_at = FEW.max(2 * self.full_at.len());
+            self.full_at.shrink_to(self.sweep_at);
+        }
+        self.full_at.entry(key).or_insert(now)
     }
 }

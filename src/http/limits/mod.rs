@@ -2,8 +2,10 @@
 //!
 //! ```text
 //! accept ─► connections in all, per address, new ones per second     ([`Limits::connection`])
+//!   ticket shown ─► an address that shows bad ones waits             ([`Limits::may_look_up`], [`Limits::failed`])
 //!   request ─► requests per second of a key                          ([`Limits::request`])
 //!     stream, long poll ─► subscriptions at a time of a key          ([`Limits::subscription`])
+//!     ticket asked for ─► tickets per second of a key                ([`Limits::ticket`])
 //! ```
 //!
 //! What is held at a time is a guard: dropping it gives it back. A bound that is not set costs nothing. Sizes and times of
@@ -17,6 +19,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -36,6 +39,8 @@ pub enum Limit {
     NewConnections,
     Subscriptions,
     Requests,
+    FailedCredentials,
+    Tickets,
     Rooms,
     WaitingReplays,
     HeadBytes,
@@ -46,12 +51,14 @@ pub enum Limit {
 
 impl Limit {
     /// All of them, in the order of their declaration.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Connections,
         Self::ConnectionsPerAddress,
         Self::NewConnections,
         Self::Subscriptions,
         Self::Requests,
+        Self::FailedCredentials,
+        Self::Tickets,
         Self::Rooms,
         Self::WaitingReplays,
         Self::HeadBytes,
@@ -68,6 +75,8 @@ impl Limit {
             Self::NewConnections => "new_connections_per_second",
             Self::Subscriptions => "subscriptions_per_subject",
             Self::Requests => "requests_per_second",
+            Self::FailedCredentials => "failed_credentials_per_second",
+            Self::Tickets => "tickets_per_second",
             Self::Rooms => "rooms",
             Self::WaitingReplays => "waiting_replays",
             Self::HeadBytes => "head_bytes",
@@ -123,6 +132,12 @@ pub struct Subscribed {
     _of_key: Option<Held<Key>>,
 }
 
+/// What may come at once after silence, where the operator counts in seconds: a second's worth.
+const SECOND: Duration = Duration::from_secs(1);
+
+/// The same of what is on by default: with ten seconds' worth at once, no page load and no restart of a relay is near it.
+const TEN_SECONDS: Duration = Duration::from_secs(10);
+
 /// The bounds, and what of them is taken now.
 #[derive(Debug)]
 pub struct Limits {
@@ -134,21 +149,27 @@ pub struct Limits {
     new_connections: Option<Buckets<()>>,
     subscriptions: Option<Counts<Key>>,
     requests: Option<Buckets<Key>>,
+    failed: Buckets<Key>,
+    tickets: Buckets<Key>,
     hits: LimitHits,
 }
 
 impl Limits {
     /// `most_connections` is what holds where the settings do not say: see [`descriptors`].
     pub fn new(settings: config::Limits, most_connections: usize, metrics: &Metrics) -> Self {
-        let rate = |rate: Option<u32>| rate.and_then(NonZeroU32::new);
+        let rate = |rate: u32| NonZeroU32::new(rate).unwrap_or(NonZeroU32::MIN);
+        let optional = |per_second: Option<u32>| per_second.map(rate);
         Self {
             most_connections: settings.connections.unwrap_or(most_connections),
             trusted: TrustedProxies::new(settings.trusted_proxies.clone()),
             connections: Arc::default(),
             of_address: settings.connections_per_address.map(Counts::new),
-            new_connections: rate(settings.new_connections_per_second).map(Buckets::new),
+            new_connections: optional(settings.new_connections_per_second)
+                .map(|rate| Buckets::new(rate, SECOND)),
             subscriptions: settings.subscriptions_per_subject.map(Counts::new),
-            requests: rate(settings.requests_per_second).map(Buckets::new),
+            requests: optional(settings.requests_per_second).map(|rate| Buckets::new(rate, SECOND)),
+            failed: Buckets::new(rate(settings.failed_credentials_per_second), TEN_SECONDS),
+            tickets: Buckets::new(rate(settings.tickets_per_second), TEN_SECONDS),
             hits: metrics.limit_hits(),
             settings,
         }
@@ -225,6 +246,45 @@ impl Limits {
         }
     }
 
+    /// Whether what `address` shows may be looked up in the database. Good ones cost it nothing, so that a crowd behind one
+    /// address comes in at once; but not while somebody there shows bad ones as fast as that ([`Limits::failed`]).
+    ///
+    /// # Errors
+    /// `rate_limited`.
+    pub fn may_look_up(&self, address: &Key) -> Result<(), ApiError> {
+        match self.failed.has(address, Instant::now()) {
+            true => Ok(()),
+            false => Err(self.over(Limit::FailedCredentials, too_many_failed())),
+        }
+    }
+
+    /// `address` showed a credential that is no good.
+    ///
+    /// # Errors
+    /// `rate_limited`, instead of what it would be told otherwise.
+    pub fn failed(&self, address: Key) -> Result<(), ApiError> {
+        let now = Instant::now();
+        let within = self.failed.has(&address, now);
+        self.failed.spend(address, now);
+        match within {
+            true => Ok(()),
+            false => Err(self.over(Limit::FailedCredentials, too_many_failed())),
+        }
+    }
+
+    /// `key` asks for a ticket.
+    ///
+    /// # Errors
+    /// `rate_limited`.
+    pub fn ticket(&self, key: &Key) -> Result<(), ApiError> {
+        if self.tickets.take(key.clone(), Instant::now()) {
+            return Ok(());
+        }
+        let detail = "You ask for tickets faster than you may. Wait, then try again.";
+        let error = ApiError::new(ErrorCode::RateLimited, detail);
+        Err(self.over(Limit::Tickets, error))
+    }
+
     /// A stream or a long poll of `key`, for as long as the guard lives.
     ///
     /// # Errors
@@ -249,6 +309,13 @@ impl Limits {
         tracing::debug!(limit = limit.label(), "a limit was exceeded");
         error
     }
+}
+
+fn too_many_failed() -> ApiError {
+    ApiError::new(
+        ErrorCode::RateLimited,
+        "Your address shows too many tokens and tickets that are no good. Wait, then try again.",
+    )
 }
 
 #[cfg(test)]

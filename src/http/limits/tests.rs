@@ -123,8 +123,47 @@ async fn requests_are_counted_by_key() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_fails_is_counted_by_address_and_what_does_not_costs_nothing() {
+    let (limits, metrics) = limits(|_| {});
+    let (guesser, other) = (
+        Key::address(address("192.0.2.1")),
+        Key::address(address("192.0.2.2")),
+    );
+    for _ in 0..1000 {
+        assert!(limits.may_look_up(&guesser).is_ok());
+    }
+    let told = (0..200)
+        .filter(|_| limits.failed(guesser.clone()).is_ok())
+        .count();
+    assert_eq!(told, 100);
+    let refused = limits.may_look_up(&guesser).unwrap_err();
+    assert_eq!(refused.code(), ErrorCode::RateLimited);
+    assert_eq!(hits(&metrics, Limit::FailedCredentials), 101);
+    assert!(limits.may_look_up(&other).is_ok() && limits.failed(other).is_ok());
+    // However many there were, a second's worth is owed.
+    tokio::time::advance(Duration::from_millis(999)).await;
+    assert!(limits.may_look_up(&guesser).is_err());
+    tokio::time::advance(Duration::from_millis(101)).await;
+    assert!(limits.may_look_up(&guesser).is_ok());
+    assert!(limits.failed(guesser.clone()).is_ok() && limits.failed(guesser).is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn tickets_are_counted_by_key_and_bounded_without_being_asked() {
+    let (limits, metrics) = limits(|_| {});
+    let (ada, bob) = (Key::Subject("ada".into()), Key::Subject("bob".into()));
+    for key in [&ada, &bob] {
+        assert_eq!((0..200).filter(|_| limits.ticket(key).is_ok()).count(), 100);
+    }
+    assert_eq!(limits.ticket(&ada).unwrap_err().code(), ErrorCode::RateLimited);
+    assert_eq!(hits(&metrics, Limit::Tickets), 201);
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert_eq!((0..200).filter(|_| limits.ticket(&ada).is_ok()).count(), 10);
+}
+
+#[tokio::test(start_paused = true)]
 async fn keys_that_went_quiet_are_forgotten() {
-    let buckets = Buckets::new(NonZeroU32::new(10).unwrap());
+    let buckets = Buckets::new(NonZeroU32::new(10).unwrap(), SECOND);
     for _ in 0..20 {
         for n in 0..1000_u32 {
             assert!(buckets.take((n, Instant::now()), Instant::now()));

@@ -4,6 +4,7 @@ mod browsers;
 mod code;
 mod event_stream;
 mod firehose;
+mod hosts;
 mod limits;
 mod lines;
 mod polls;

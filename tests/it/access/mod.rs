@@ -4,6 +4,7 @@
 
 mod browsers;
 mod expiry;
+mod guesses;
 mod live;
 mod members;
 mod options;
@@ -12,6 +13,7 @@ mod revocation;
 mod rooms;
 mod subjects;
 mod tickets;
+mod unused;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rowcast::pg::migrate::{migrate, steps};
-use rowcast::pg::tickets::Tickets;
+use rowcast::pg::tickets::{TicketError, Tickets};
 
 use super::{rooms, to_database};
 use crate::support::{TestDatabase, attach, connect, database, empty_database, role, run, within};
@@ -59,6 +59,9 @@ async fn a_role_without_rights_gets_neither_ticket_nor_call() {
     let room = rooms(&["1"]);
     let issued = tickets.issue("messages", &room, "{}", None, Duration::from_secs(30));
     let error = within(issued).await.expect_err("it may not");
+    let TicketError::Database(error) = error else {
+        panic!("{error}");
+    };
     assert_eq!(error.sqlstate().map(|state| state.code()), Some("42501"));
     let stranger = connect(&url).await;
     for sql in ["select * from rowcast.tickets", "select rowcast.reauthorize('1')"] {

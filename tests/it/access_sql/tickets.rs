@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use rowcast::pg::Database;
-use rowcast::pg::tickets::{Redeemed, Tickets};
+use rowcast::pg::tickets::{GoodFor, TicketError, Tickets};
 
 use super::{rooms, to_database};
 use crate::support::pooler::{Pooler, StartupOptions};
@@ -22,7 +22,7 @@ async fn issue(tickets: &Tickets) -> String {
     within(issued).await.expect("issue a ticket")
 }
 
-async fn redeem(tickets: &Tickets, ticket: &str) -> Option<Redeemed> {
+async fn redeem(tickets: &Tickets, ticket: &str) -> Option<GoodFor> {
     within(tickets.redeem(ticket)).await.expect("ask for the ticket")
 }
 
@@ -39,7 +39,7 @@ async fn a_ticket_is_used_once_on_any_relay() {
     let names = rooms(&["a'); --", "日本", "{x,\"y\"}"]);
     let ticket = here.issue("messages", &names, CLAIMS, Some(exp), LIFETIME);
     let ticket = within(ticket).await.expect("issue a ticket");
-    let expected = Redeemed {
+    let expected = GoodFor {
         source: "messages".into(),
         rooms: names,
         claims: CLAIMS.into(),
@@ -49,6 +49,39 @@ async fn a_ticket_is_used_once_on_any_relay() {
     assert_eq!(redeem(&here, &ticket).await, None, "it was used");
     assert_eq!(redeem(&there, &ticket).await, None);
     assert_eq!(count(&db).await, 0);
+}
+
+#[tokio::test]
+async fn looking_at_a_ticket_leaves_it() {
+    let db = database().await.into_superusers().await;
+    let tickets = tickets(&db).await;
+    let ticket = issue(&tickets).await;
+    let look_at = async || {
+        within(tickets.look_at(&ticket))
+            .await
+            .expect("ask for the ticket")
+    };
+    let seen = look_at().await;
+    assert!(seen.is_some());
+    assert_eq!(look_at().await, seen);
+    assert_eq!(redeem(&tickets, &ticket).await, seen, "it is for the same");
+    assert_eq!(look_at().await, None, "it was used");
+    let over = issue(&tickets).await;
+    run(&db, "update rowcast.tickets set expires_at = now()").await;
+    assert_eq!(within(tickets.look_at(&over)).await.expect("ask"), None);
+    assert_eq!(count(&db).await, 1);
+}
+
+#[tokio::test]
+async fn what_is_too_much_for_a_ticket_never_reaches_the_database() {
+    let nobody = Database::unconnected("postgres://me@127.0.0.1:1/nowhere").expect("a URL");
+    let claims = "x".repeat(16 * 1024);
+    let tickets = Tickets::new(nobody);
+    let issued = within(tickets.issue("messages", &rooms(&["a"]), &claims, None, LIFETIME)).await;
+    assert!(
+        matches!(issued, Err(TicketError::TooLarge { bytes }) if bytes > claims.len()),
+        "{issued:?}"
+    );
 }
 
 #[tokio::test]

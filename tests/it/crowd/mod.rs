@@ -96,7 +96,7 @@ impl Subscriber {
             .expect("connect to the relay");
         let cursor = cursor.map_or_else(String::new, |cursor| format!("last-event-id: {cursor}\r\n"));
         let request = format!(
-            "GET /v1/rooms/{room}/events HTTP/1.1\r\nhost: relay\r\naccept: text/event-stream\r\n{cursor}\r\n"
+            "GET /v1/rooms/{room}/events HTTP/1.1\r\nhost: localhost\r\naccept: text/event-stream\r\n{cursor}\r\n"
         );
         socket
             .write_all(request.as_bytes())

@@ -74,12 +74,12 @@ async fn slow_heads_slow_bodies_and_slow_readers_delay_nobody() {
     let legitimate = client_from(&relay, 2);
     let mut stream = legitimate.stream(PATH).await;
     stream.ready().await;
-    let post = format!("POST {PATH} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n");
+    let post = format!("POST {PATH} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n");
     let mut slow = Vec::new();
     for number in 0..3 * EACH {
         let mut connection = connect_from(&relay, 66).await;
         let bytes = match number % 3 {
-            0 => "GET / HTTP/1.1\r\nhost: x\r\nx-slow: ".to_owned(),
+            0 => "GET / HTTP/1.1\r\nhost: localhost\r\nx-slow: ".to_owned(),
             1 => format!("{post}content-length: 1000\r\n\r\n{{"),
             // Reads nothing of what it asks for.
             _ => SUBSCRIBE.to_owned(),

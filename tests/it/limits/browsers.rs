@@ -63,3 +63,22 @@ async fn the_own_origin_is_known_over_http2_as_well() {
         assert_eq!(answer.status, expected, "{origin}");
     }
 }
+
+#[tokio::test]
+async fn a_page_whose_name_leads_to_this_machine_is_refused_where_nobody_is_asked_who_they_are() {
+    let strange = async |relay: &Relay| {
+        let request = relay.client.request(Method::GET, PATH);
+        let answer = relay.client.send(request.header("host", "evil.example")).await;
+        answer.status.as_u16()
+    };
+    let (db, relay) = scene(&[]).await;
+    assert_eq!(strange(&relay).await, 403);
+    for arguments in [
+        &["--allow-origin", "http://evil.example"][..],
+        &["--trusted-proxies", "127.0.0.1"],
+        &["--auth", "none", "--listen", "0.0.0.0:0"],
+    ] {
+        let relay = Relay::serve(&db.relay_url, arguments).await;
+        assert_eq!(strange(&relay).await, 200, "{arguments:?}");
+    }
+}

@@ -3,7 +3,7 @@
 use reqwest::Version;
 
 use super::{SUBSCRIBE, client_from, connect_from, count, hits, rest, send, until};
-use crate::support::{Relay, eventually, scene, within};
+use crate::support::{Relay, eventually, messages, scene, within};
 
 /// A stream that is open.
 async fn subscribed(relay: &Relay, host: u8) -> tokio::net::TcpStream {
@@ -17,7 +17,11 @@ async fn subscribed(relay: &Relay, host: u8) -> tokio::net::TcpStream {
 /// What a new connection is answered before it is closed.
 async fn refused(relay: &Relay, host: u8) -> String {
     let mut connection = connect_from(relay, host).await;
-    send(&mut connection, "GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    send(
+        &mut connection,
+        "GET /health/live HTTP/1.1\r\nhost: localhost\r\n\r\n",
+    )
+    .await;
     rest(&mut connection).await.to_ascii_lowercase()
 }
 
@@ -88,7 +92,7 @@ async fn new_connections_beyond_the_rate_are_told_and_closed() {
         let mut connection = connect_from(&relay, 2).await;
         send(
             &mut connection,
-            "GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
+            "GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n",
         )
         .await;
         metrics = rest(&mut connection).await;
@@ -100,7 +104,8 @@ async fn new_connections_beyond_the_rate_are_told_and_closed() {
 
 #[tokio::test]
 async fn the_total_follows_from_the_limit_of_descriptors_and_is_logged() {
-    let (_db, relay) = scene(&["--log-format", "json"]).await;
+    let db = messages().await;
+    let relay = Relay::serve_with_descriptors(256, &db.relay_url, &["--log-format", "json"]).await;
     relay.logs("connections at a time").await;
     let line = relay
         .log()

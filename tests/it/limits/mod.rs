@@ -18,7 +18,8 @@ use crate::support::{Answer, Relay, within};
 const PATH: &str = "/v1/rooms/a/events";
 
 /// A request that opens a stream.
-const SUBSCRIBE: &str = "GET /v1/rooms/a/events HTTP/1.1\r\nhost: x\r\naccept: text/event-stream\r\n\r\n";
+const SUBSCRIBE: &str =
+    "GET /v1/rooms/a/events HTTP/1.1\r\nhost: localhost\r\naccept: text/event-stream\r\n\r\n";
 
 /// A connection from 127.0.0.`host`, as from a machine of its own.
 async fn connect_from(relay: &Relay, host: u8) -> TcpStream {

@@ -36,7 +36,27 @@ impl Relay {
     /// `rowcast` with these arguments. Of the environment it gets none but PATH (and a log level): no setting of the
     /// machine's user. It ends with the test process, however that ends.
     pub fn start(arguments: &[&str]) -> Self {
-        let mut child = command(arguments)
+        Self::start_in(arguments, &[])
+    }
+
+    /// The same with these variables in its environment.
+    pub fn start_in(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        Self::spawn(command(arguments).envs(variables.iter().copied()))
+    }
+
+    /// `rowcast serve` as [`Relay::serve`] starts it, but with this soft limit of descriptors.
+    pub async fn serve_with_descriptors(soft: u32, database_url: &str, arguments: &[&str]) -> Self {
+        let mut shell = Command::new("sh");
+        let script = format!("ulimit -S -n {soft} && exec \"$0\" \"$@\"");
+        shell.args(["-c", &script, PROGRAM, "serve", "--listen", "127.0.0.1:0"]);
+        shell.args(["--database-url", database_url]);
+        let mut relay = Self::spawn(prepared(&mut shell).args(arguments));
+        relay.wait_until_listening().await;
+        relay
+    }
+
+    fn spawn(command: &mut Command) -> Self {
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -140,10 +160,18 @@ pub async fn run(arguments: &[&str]) -> (ExitStatus, String, String) {
     (output.status, text(&output.stdout), text(&output.stderr))
 }
 
-fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_rowcast"));
+const PROGRAM: &str = env!("CARGO_BIN_EXE_rowcast");
+
+/// `rowcast` with these arguments, and none of the environment but PATH and a log level.
+pub fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(PROGRAM);
+    prepared(command.args(arguments));
     command
-        .args(arguments)
+}
+
+/// Gives it the environment and the process group that all have.
+fn prepared(command: &mut Command) -> &mut Command {
+    command
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
         .env(
@@ -152,8 +180,7 @@ fn command(arguments: &[&str]) -> Command {
         )
         .env("RUST_BACKTRACE", "1")
         .env("NO_COLOR", "1")
-        .process_group(server().process_group());
-    command
+        .process_group(server().process_group())
 }
 
 /// The address in a line like `… listening on http://127.0.0.1:41234`, or `https://`.
