@@ -3,6 +3,7 @@
 mod admin;
 mod gauges;
 mod pruner;
+mod service_manager;
 mod settings;
 mod supervisor;
 mod tasks;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use futures_util::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -217,6 +219,7 @@ impl App {
             sources = relay.sources().len(),
             "listening on {scheme}://{address}"
         );
+        service_manager::ready(relay.sources().len());
         let pruning = pruner::run(relay, tickets, prune_interval, tasks.stop.clone());
         start(&tasks, supervisor, pruning, certificate);
         let connections = TaskTracker::new();
@@ -227,6 +230,7 @@ impl App {
             () = accepting => {}
         }
         tracing::info!(grace_period = ?drain.grace(), "ending: streams are closed");
+        service_manager::stopping();
         drain.start();
         drop(server);
         connections.close();
@@ -262,15 +266,19 @@ fn start(
     pruning: impl Future<Output = ()> + Send + 'static,
     certificate: Option<Arc<Certificate>>,
 ) {
+    let until_stopped = |task| {
+        let stop = tasks.stop.clone();
+        async move {
+            let _ = stop.run_until_cancelled_owned(task).await;
+        }
+    };
     let stop = tasks.stop.clone();
     tasks.spawn("supervisor", async move { supervisor.run(stop).await });
     tasks.spawn("pruner", pruning);
+    tasks.spawn("signs of life", until_stopped(service_manager::signs_of_life().boxed()));
     if let Some(certificate) = certificate {
-        let stop = tasks.stop.clone();
-        tasks.spawn("certificate", async move {
-            let watch = certificate.watch(CERTIFICATE_INTERVAL);
-            let _ = stop.run_until_cancelled(watch).await;
-        });
+        let watch = async move { certificate.watch(CERTIFICATE_INTERVAL).await };
+        tasks.spawn("certificate", until_stopped(watch.boxed()));
     }
 }
 

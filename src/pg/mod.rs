@@ -11,6 +11,7 @@ pub mod backoff;
 pub mod bell;
 mod dial;
 mod error;
+pub mod examine;
 pub mod flag;
 pub mod migrate;
 pub mod publish;
@@ -54,10 +55,10 @@ const TRUSTED_IDLE: Duration = Duration::from_secs(1);
 const RECYCLE_WITHIN: Duration = Duration::from_secs(2);
 
 /// Connections that insert what was published. Few: publishing is a convenience, each insert takes a millisecond.
-const HOST_POOL_SIZE: usize = 4;
+pub const HOST_POOL_SIZE: usize = 4;
 
 /// Connections that ask who may read. Apart from the others, since the operator's statement may be slow.
-const AUTHORIZE_POOL_SIZE: usize = 4;
+pub const AUTHORIZE_POOL_SIZE: usize = 4;
 
 /// Bounds of the pool.
 #[derive(Clone, Copy, Debug)]

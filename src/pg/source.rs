@@ -122,10 +122,32 @@ pub struct Listed {
     pub source: Result<Source, Broken>,
 }
 
-/// Why a registered source can't be followed, in words, beginning with "its" or "role".
+/// Why a registered source can't be followed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Broken(pub String);
+#[error("{problem}{}", .remedy.iter().map(|remedy| format!(": {remedy}")).collect::<String>())]
+pub struct Broken {
+    /// In `snake_case`, stable.
+    pub code: String,
+    /// In words, beginning with "its", "role", "columns" or "row security".
+    pub problem: String,
+    /// Where one statement or step mends it.
+    pub remedy: Option<String>,
+}
+
+/// What is wrong with a source that can be followed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// In `snake_case`, stable.
+    pub code: String,
+    pub problem: String,
+    pub remedy: String,
+}
+
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} ({})", self.problem, self.remedy)
+    }
+}
 
 /// Every registered source, the first attached first, in one statement and so of one snapshot. Like all here it prepares
 /// nothing: a pooler may run what follows on another connection.
@@ -139,16 +161,27 @@ pub async fn list(client: &Client) -> Result<Vec<Listed>, tokio_postgres::Error>
 /// The schema check: what makes this source's rows missed, misjudged or late though it can be followed (partitions without
 /// triggers, disabled triggers, a sequence that was altered), one line each; empty if all is well.
 pub async fn check(client: &Client, source: &Source) -> Result<Vec<String>, tokio_postgres::Error> {
+    let faults = faults(client, &source.name).await?;
+    Ok(faults.iter().map(ToString::to_string).collect())
+}
+
+/// The same by its parts, of a source that need not be one that can be followed.
+pub async fn faults(client: &Client, source: &str) -> Result<Vec<Fault>, tokio_postgres::Error> {
     let statement = include_str!("../../sql/check_source.sql");
-    let rows = client
-        .query_typed(statement, &[(&source.name, Type::TEXT)])
-        .await?;
-    rows.iter().map(|row| row.try_get("finding")).collect()
+    let rows = client.query_typed(statement, &[(&source, Type::TEXT)]).await?;
+    let fault = |row: &Row| {
+        Ok(Fault {
+            code: row.try_get("code")?,
+            problem: row.try_get("problem")?,
+            remedy: row.try_get("remedy")?,
+        })
+    };
+    rows.iter().map(fault).collect()
 }
 
 fn listed(row: &Row) -> Result<Listed, tokio_postgres::Error> {
-    let source = match row.try_get::<_, Option<String>>("broken")? {
-        Some(reason) => Err(Broken(reason)),
+    let source = match row.try_get::<_, Option<Vec<String>>>("broken")? {
+        Some(reason) => Err(broken(reason)),
         None => resolved(row)?,
     };
     Ok(Listed {
@@ -156,6 +189,16 @@ fn listed(row: &Row) -> Result<Listed, tokio_postgres::Error> {
         ordinal: row.try_get("ordinal")?,
         source,
     })
+}
+
+/// Code, problem and, where there is one, remedy.
+fn broken(reason: Vec<String>) -> Broken {
+    let mut parts = reason.into_iter();
+    Broken {
+        code: parts.next().unwrap_or_default(),
+        problem: parts.next().unwrap_or_default(),
+        remedy: parts.next(),
+    }
 }
 
 /// The outer error is a row that is not as the statement promises.
@@ -167,7 +210,8 @@ fn resolved(row: &Row) -> Result<Result<Source, Broken>, tokio_postgres::Error> 
         // A journal notes the text of any value.
         _ if journal.is_some() => RoomType::Rendered,
         _ => {
-            return Ok(Err(Broken("its room column is of another type now".to_owned())));
+            let reason = ["column_type", "its room column is of another type now"];
+            return Ok(Err(broken(reason.map(str::to_owned).into())));
         }
     };
     Ok(Ok(Source {

@@ -156,7 +156,7 @@ impl<'a> View<'a> {
     /// The table of a journal, its rows in the order of their key; those whose insertion was not seen are left out.
     fn of_unjournaled(source: &'a Source, journal: &Journal, key: &'a str) -> Self {
         let room = match source.room_type {
-            RoomType::Rendered => format!("(({}) collate pg_catalog.\"C\")", journal.room_text),
+            RoomType::Rendered => rendered_room(journal),
             _ => format!("rowcast_row.{}", source.room_column),
         };
         let unless = fill_template(
@@ -233,6 +233,21 @@ fn row_time(column: &str) -> String {
 
 fn with_contents(template: &str, contents: &str) -> String {
     fill_template(template, |name| (name == "contents").then_some(contents))
+}
+
+/// The room of a table's row where it is the text of some other value: an expression over bare column names.
+fn rendered_room(journal: &Journal) -> String {
+    format!("(({}) collate pg_catalog.\"C\")", journal.room_text)
+}
+
+/// The columns of the index on the table that a room's rows are found by, as the statements above compare them: SQL text.
+/// `None` where the table is not asked for a room's rows.
+pub(super) fn room_index(source: &Source) -> Option<String> {
+    let id = source.id_column.as_deref()?;
+    Some(match (&source.journal, source.room_type) {
+        (Some(journal), RoomType::Rendered) => format!("{}, {id}", rendered_room(journal)),
+        _ => format!("{}, {id}", source.room_column),
+    })
 }
 
 /// The columns that are sent of `row`, as JSON.

@@ -14,6 +14,7 @@ mod bell_model;
 mod cli;
 mod crowd;
 mod demo;
+mod doctor;
 mod gaps_time;
 mod guards;
 mod health;
