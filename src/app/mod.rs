@@ -275,7 +275,10 @@ fn start(
     let stop = tasks.stop.clone();
     tasks.spawn("supervisor", async move { supervisor.run(stop).await });
     tasks.spawn("pruner", pruning);
-    tasks.spawn("signs of life", until_stopped(service_manager::signs_of_life().boxed()));
+    tasks.spawn(
+        "signs of life",
+        until_stopped(service_manager::signs_of_life().boxed()),
+    );
     if let Some(certificate) = certificate {
         let watch = async move { certificate.watch(CERTIFICATE_INTERVAL).await };
         tasks.spawn("certificate", until_stopped(watch.boxed()));

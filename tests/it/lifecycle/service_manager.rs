@@ -26,18 +26,29 @@ async fn a_service_manager_hears_when_it_is_ready_that_it_lives_and_when_it_ends
     let path = directory.path().join("notify");
     let socket = UnixDatagram::bind(&path).expect("a socket");
     socket.set_read_timeout(Some(TIMEOUT)).expect("a time-out");
-    let words = ["serve", "--database-url", &db.relay_url, "--listen", "127.0.0.1:0"];
+    let words = [
+        "serve",
+        "--database-url",
+        &db.relay_url,
+        "--listen",
+        "127.0.0.1:0",
+    ];
     let mut relay = Relay::start_in(
         &words,
         &[
             ("NOTIFY_SOCKET", path.to_str().expect("a path")),
-            ("WATCHDOG_USEC", &Duration::from_millis(100).as_micros().to_string()),
+            (
+                "WATCHDOG_USEC",
+                &Duration::from_millis(100).as_micros().to_string(),
+            ),
         ],
     );
     relay.wait_until_listening().await;
     let mut hear = async |what: &'static str| {
         let socket = socket.try_clone().expect("another descriptor");
-        tokio::task::spawn_blocking(move || hear(&socket, what)).await.expect("it is heard")
+        tokio::task::spawn_blocking(move || hear(&socket, what))
+            .await
+            .expect("it is heard")
     };
     assert!(hear("READY=1").await.contains("STATUS=following 1 sources"));
     for _ in 0..3 {

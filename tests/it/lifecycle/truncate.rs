@@ -131,7 +131,10 @@ async fn an_operator_begins_a_new_epoch_and_every_cursor_of_before_is_void() {
     let mut stream = relay.client.stream(PATH).await;
     let old = stream.ready().await;
 
-    let begun = db.query("select rowcast.begin_epoch()", &[]).await.expect("it begins");
+    let begun = db
+        .query("select rowcast.begin_epoch()", &[])
+        .await
+        .expect("it begins");
     let names: Vec<String> = begun.iter().map(|row| row.get(0)).collect();
     assert_eq!(names, ["messages"]);
     reset(&mut stream, "truncated").await;
@@ -142,7 +145,10 @@ async fn an_operator_begins_a_new_epoch_and_every_cursor_of_before_is_void() {
     assert_eq!((answer.status.as_u16(), answer.code().as_str()), (409, "epoch"));
     assert_eq!(relay.client.get(PATH).await.ids(), [1, 2, 3, id]);
 
-    let refused = db.query("select rowcast.begin_epoch('none')", &[]).await.unwrap_err();
+    let refused = db
+        .query("select rowcast.begin_epoch('none')", &[])
+        .await
+        .unwrap_err();
     let refused = refused.as_db_error().expect("PostgreSQL refuses it");
     assert_eq!(refused.message(), "there is no source none");
 }

@@ -57,6 +57,20 @@ fn promtool_takes_the_rules_and_each_alert_fires() {
     }
 }
 
+#[test]
+fn each_alert_has_its_section_in_the_operators_manual() {
+    let manual = include_str!("../../../docs/operations.md");
+    let alerts: Vec<&str> = RULES
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("- alert: "))
+        .collect();
+    let sections: Vec<&str> = manual
+        .lines()
+        .filter_map(|line| line.strip_prefix("### "))
+        .collect();
+    assert_eq!(alerts, sections);
+}
+
 /// The metrics of a text: words that begin as ours do.
 fn named(text: &str) -> BTreeSet<&str> {
     let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
