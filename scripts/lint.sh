@@ -31,7 +31,10 @@ if command -v systemd-analyze >/dev/null; then
     unit=$(mktemp -d)
     trap 'rm -r "$unit"' EXIT
     sed 's|^ExecStart=[^ ]*|ExecStart=/bin/true|' deploy/systemd/rowcast.service >"$unit/rowcast.service"
-    step systemd-analyze verify "$unit/rowcast.service"
+    # Of a key that it doesn't know it only warns.
+    printf '\n=== systemd-analyze verify\n'
+    said=$(systemd-analyze verify "$unit/rowcast.service" 2>&1)
+    test -z "$said" || { echo "$said" >&2; exit 1; }
 else
     echo "lint: no systemd-analyze, so the unit stays unchecked" >&2
 fi
