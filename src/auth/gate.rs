@@ -147,8 +147,7 @@ impl Gate {
             claims,
             token_expires_at,
         } = good_for.ok_or_else(no_ticket)?;
-        let now = SystemTime::now();
-        if token_expires_at.is_some_and(|at| at + guard.config.leeway <= now) {
+        if token_expires_at.is_some_and(|at| is_over(at, guard.config.leeway)) {
             return Err(Refusal::Over);
         }
         let exactly = |room: &Room| Pattern::Exact(room.as_str().to_owned());
@@ -297,6 +296,14 @@ impl Guard {
     }
 }
 
+/// Whether a token that expires `at` is over, so much later. Not `at + leeway`: no sum of an operator's may leave the clock's
+/// range.
+fn is_over(at: SystemTime, leeway: Duration) -> bool {
+    SystemTime::now()
+        .duration_since(at)
+        .is_ok_and(|late| late >= leeway)
+}
+
 fn no_ticket() -> Refusal {
     Refusal::Bad("the ticket is used, over, or none".to_owned())
 }
@@ -310,4 +317,25 @@ fn subject(claims: &str) -> Option<Arc<str>> {
     }
     let subject: Subject<'_> = serde_json::from_str(claims).ok()?;
     subject.sub.map(|sub| sub.as_ref().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ticket_outlives_its_token_by_the_leeway_however_long_that_is() {
+        let now = SystemTime::now();
+        let (hour_ago, later) = (now - Duration::from_secs(3600), now + Duration::from_secs(3600));
+        for (at, leeway, wanted) in [
+            (hour_ago, Duration::ZERO, true),
+            (hour_ago, Duration::from_secs(1800), true),
+            (hour_ago, Duration::from_secs(7200), false),
+            (hour_ago, Duration::MAX, false),
+            (later, Duration::ZERO, false),
+            (later, Duration::MAX, false),
+        ] {
+            assert_eq!(is_over(at, leeway), wanted, "{at:?} {leeway:?}");
+        }
+    }
 }

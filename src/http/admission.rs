@@ -7,7 +7,7 @@ use axum::http::request::Parts;
 use super::Shared;
 use super::client_address::ClientAddress;
 use super::credentials::{Credential, Places, find};
-use super::error::{ApiError, ErrorCode};
+use super::error::ApiError;
 use super::limits::{Key, Limits, Subscribed};
 use super::origin::{check_origin, host};
 use super::params::Query;
@@ -41,13 +41,7 @@ impl Asker {
         let limits = &shared.settings.limits;
         let address = Key::address(address);
         let credential = credential(shared, parts, takes_tickets)?;
-        if let Credential::Ticket(_) = credential {
-            // Before the database is troubled with it. A token costs about what reading its request did, so that one is always
-            // looked at: nobody behind the same address can keep a good one out.
-            limits.may_look_up(&address)?;
-        }
-        let access = admitted(shared, &credential).await;
-        let access = access.map_err(|refusal| refused(limits, &address, refusal))?;
+        let access = admitted(shared, &address, &credential).await?;
         let key = access.subject.clone().map_or(address.clone(), Key::Subject);
         limits.request(&key)?;
         let ticket = match credential {
@@ -113,15 +107,34 @@ fn credential(shared: &Shared, parts: &Parts, takes_tickets: bool) -> Result<Cre
     Ok(credential)
 }
 
-async fn admitted(shared: &Shared, credential: &Credential) -> Result<Access, Refusal> {
+/// What a ticket is good for, as the database says, once it is its turn to be asked.
+///
+/// # Errors
+/// As [`Limits::look_up`]; `unauthenticated`, `database_unavailable`.
+async fn look_up(shared: &Shared, address: &Key, ticket: &str) -> Result<Access, ApiError> {
+    let look_up = shared.settings.limits.look_up(address).await?;
+    let found = shared.gate.admit_ticket(ticket).await;
+    // One that is over was good. What can't be found out is not: else a guesser would pay nothing for a database in need.
+    if let Ok(_) | Err(Refusal::Over) = found {
+        look_up.good();
+    }
+    Ok(found?)
+}
+
+/// # Errors
+/// As [`look_up`] and [`refused`].
+async fn admitted(shared: &Shared, address: &Key, credential: &Credential) -> Result<Access, ApiError> {
     let gate = &shared.gate;
-    match credential {
+    let admitted = match credential {
+        Credential::Ticket(ticket) => return look_up(shared, address, ticket).await,
+        // A token costs about what reading its request did, so that one is always looked at: nobody behind the same address can
+        // keep a good one out.
         Credential::Token(token) => gate.admit_token(token, Via::Token).await,
-        Credential::Ticket(ticket) => gate.admit_ticket(ticket).await,
         Credential::Cookie(token) => gate.admit_token(token, Via::Cookie).await,
         Credential::Absent if gate.config().is_none() => Ok(Access::open()),
         Credential::Absent => Err(Refusal::Absent),
-    }
+    };
+    admitted.map_err(|refusal| refused(&shared.settings.limits, address, refusal))
 }
 
 /// The answer to a credential that does not let in. One that was never good counts for the address: whoever shows too many of
@@ -148,10 +161,7 @@ impl From<Refusal> for ApiError {
                 "These rooms, and the claims of the token, are too much for one ticket: name fewer rooms.",
             ),
             Refusal::Forbidden => Self::forbidden(),
-            Refusal::Unavailable => Self::new(
-                ErrorCode::DatabaseUnavailable,
-                "Whether you may do this can't be found out at the moment. Try again.",
-            ),
+            Refusal::Unavailable => Self::cannot_find_out(),
         }
     }
 }

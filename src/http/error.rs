@@ -159,6 +159,14 @@ impl ApiError {
         Self::new(ErrorCode::Forbidden, "You may not do this in these rooms.")
     }
 
+    /// Whether they may do this would have to be asked where there is no answer now.
+    pub fn cannot_find_out() -> Self {
+        Self::new(
+            ErrorCode::DatabaseUnavailable,
+            "Whether you may do this can't be found out at the moment. Try again.",
+        )
+    }
+
     /// The relay ends and takes no new requests.
     pub fn shutting_down() -> Self {
         Self::new(ErrorCode::ShuttingDown, "The relay is shutting down. Try again.")

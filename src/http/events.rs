@@ -52,14 +52,16 @@ impl Target {
     }
 }
 
-/// `GET …/events`: SSE, NDJSON, long poll or plain poll. `HEAD` gets the head that a `GET` would, without waiting.
+/// `GET …/events`: SSE, NDJSON, long poll or plain poll. `HEAD` gets the head that a `GET` would, without waiting;
+/// it takes no ticket, since nobody reads anything for it.
 pub(super) async fn subscribe(
     State(shared): State<Arc<Shared>>,
     address: ClientAddress,
     path: PathResult,
     parts: Parts,
 ) -> Result<Response, ApiError> {
-    let asker = Asker::admit(&shared, &parts, address, true).await?;
+    let is_head = parts.method == Method::HEAD;
+    let asker = Asker::admit(&shared, &parts, address, !is_head).await?;
     let limits = &shared.settings.limits;
     let target = Target::read(&shared, path)?;
     let format = negotiate(&parts.headers)?;
@@ -69,7 +71,7 @@ pub(super) async fn subscribe(
             "`before` scrolls back: only a plain poll can do that.",
         ));
     }
-    if parts.method == Method::HEAD {
+    if is_head {
         params.wait = None;
     }
     let room_type = target.source.definition().room_type;

@@ -4,20 +4,23 @@
 //! the browser, so that neither CORS nor [`super::origin`] keeps the page from reading and posting. But the request names
 //! the page's host. A name that no stranger can have point here is an address, `localhost`, one without a dot (none that is
 //! sold; a container's, say), or one that the operator listed.
-//! Browsers always send `Host`, and no script can change it (Fetch standard, 2.2.2); who sends none is no browser.
+//! Browsers always send one `Host`, and no script can change it (Fetch standard, 2.2.2); who sends none is no browser. Two, or
+//! one that can't be read, are refused: nobody knows whom they name.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::http::HeaderValue;
+use axum::http::header::HOST;
+use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::Shared;
 use super::client_address::Peer;
 use super::error::{ApiError, ErrorCode};
-use super::origin::host;
+use super::origin::authority;
 
 /// Refuses requests by a name that may be a stranger's, where [`super::HttpSettings::local_names_only`] says so. A trusted
 /// proxy hands on names that its operator gave it.
@@ -33,8 +36,7 @@ pub(super) async fn refuse_strange_names(
     let (parts, body) = request.into_parts();
     let peer = parts.extensions.get::<Peer>();
     let is_proxy = peer.is_some_and(|Peer(peer)| settings.limits.trusted().contains(peer.ip()));
-    let is_ours = host(&parts).is_none_or(|host| is_local(host) || is_listed(host, &settings.allow_origins));
-    if is_proxy || is_ours {
+    if is_proxy || is_ours(&parts, &settings.allow_origins) {
         return next.run(Request::from_parts(parts, body)).await;
     }
     ApiError::new(
@@ -45,6 +47,16 @@ pub(super) async fn refuse_strange_names(
     .into_response()
 }
 
+/// Whether all names that the request calls the relay by are ours: the authority of its address, and its `Host`.
+fn is_ours(parts: &Parts, origins: &[HeaderValue]) -> bool {
+    let is_ours = |name: &str| is_local(name) || is_listed(name, origins);
+    let mut lines = parts.headers.get_all(HOST).iter();
+    let (first, second) = (lines.next(), lines.next());
+    authority(&parts.uri).is_none_or(is_ours)
+        && first.is_none_or(|line| line.to_str().is_ok_and(is_ours))
+        && second.is_none()
+}
+
 /// Whether no name server of a stranger's decides where it leads: an address, `localhost` or a name under it (RFC 6761, 6.3), or a
 /// name without a dot.
 fn is_local(host: &str) -> bool {
@@ -53,11 +65,14 @@ fn is_local(host: &str) -> bool {
         return address.parse::<Ipv6Addr>().is_ok();
     }
     let name = name.to_ascii_lowercase();
+    // With the root's dot it is the same name (RFC 1034, 3.1). Of others that makes a name for a name server.
+    let rooted = name.strip_suffix('.').unwrap_or(&name);
+    let is_localhost = rooted == "localhost" || rooted.ends_with(".localhost");
     let is_single = !name.is_empty()
         && name
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
-    is_single || name.ends_with(".localhost") || name.parse::<Ipv4Addr>().is_ok()
+    is_single || is_localhost || name.parse::<Ipv4Addr>().is_ok()
 }
 
 /// Whether it is the host of one of these origins, whatever the port.
@@ -81,6 +96,44 @@ fn without_port(authority: &str) -> &str {
 mod tests {
     use super::*;
 
+    /// Whether a request to this address, with these lines of `Host`, names the relay as it may.
+    fn names_us(uri: &str, hosts: &[&[u8]]) -> bool {
+        let mut request = axum::http::Request::builder().uri(uri);
+        for host in hosts {
+            request = request.header(HOST, HeaderValue::from_bytes(host).unwrap());
+        }
+        let (parts, ()) = request.body(()).unwrap().into_parts();
+        is_ours(&parts, &[HeaderValue::from_static("https://app.example.com")])
+    }
+
+    #[test]
+    fn every_name_in_a_request_must_be_ours() {
+        for (uri, hosts) in [
+            ("/", &[][..]),
+            ("/", &[&b"localhost:8080"[..]]),
+            ("/", &[b"app.example.com"]),
+            ("http://localhost:8080/", &[]),
+            ("http://localhost:8080/", &[b"localhost:8080"]),
+        ] {
+            assert!(names_us(uri, hosts), "{uri} {hosts:?}");
+        }
+        for (uri, hosts) in [
+            ("/", &[&b"evil.example"[..]][..]),
+            ("/", &[b"evil.example\xff"]),
+            ("/", &[b"\xff"]),
+            ("/", &[b""]),
+            ("/", &[b"localhost", b"localhost"]),
+            ("/", &[b"localhost", b"evil.example"]),
+            ("/", &[b"evil.example", b"localhost"]),
+            ("http://evil.example/", &[]),
+            ("http://evil.example/", &[b"localhost"]),
+            ("http://localhost/", &[b"evil.example"]),
+            ("http://localhost/", &[b"\xff"]),
+        ] {
+            assert!(!names_us(uri, hosts), "{uri} {hosts:?}");
+        }
+    }
+
     #[test]
     fn addresses_and_localhost_are_local_with_any_port() {
         for host in [
@@ -93,6 +146,9 @@ mod tests {
             "LocalHost:8080",
             "app.localhost",
             "app.localhost:80",
+            "localhost.",
+            "Localhost.:8080",
+            "app.localhost.",
             "relay",
             "relay_1:8080",
         ] {
@@ -115,7 +171,9 @@ mod tests {
             "[]",
             "::1",
             "127.1",
-            "localhost.",
+            "localhost..",
+            "relay.",
+            "evil.example.",
             "user@localhost.evil.example",
             "evil.example#localhost",
         ] {

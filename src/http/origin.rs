@@ -18,7 +18,8 @@ pub(super) fn host(parts: &Parts) -> Option<&str> {
     authority(&parts.uri).or_else(|| parts.headers.get(HOST)?.to_str().ok())
 }
 
-fn authority(uri: &Uri) -> Option<&str> {
+/// The host, and the port, of a request's address, where it has them.
+pub(super) fn authority(uri: &Uri) -> Option<&str> {
     uri.authority().map(|authority| authority.as_str())
 }
 

@@ -60,6 +60,15 @@ impl<K: Eq + Hash> Buckets<K> {
         taken
     }
 
+    /// Gives back a token that was [taken](Buckets::take).
+    pub(super) fn give_back(&self, key: &K) {
+        let mut kept = self.kept.lock().expect("no holder of this lock panics");
+        // One that is forgotten is full.
+        if let Some(full_at) = kept.full_at.get_mut(key) {
+            *full_at = full_at.checked_sub(self.per_token).unwrap_or(*full_at);
+        }
+    }
+
     /// Whether there is a token, which is left where it is.
     pub(super) fn has(&self, key: &K, now: Instant) -> bool {
         let kept = self.kept.lock().expect("no holder of this lock panics");

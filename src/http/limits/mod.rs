@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! accept ─► connections in all, per address, new ones per second     ([`Limits::connection`])
-//!   ticket shown ─► an address that shows bad ones waits             ([`Limits::may_look_up`], [`Limits::failed`])
+//!   token shown ─► an address that shows bad ones is told to wait    ([`Limits::failed`])
+//!   ticket shown ─► few looked up at a time, bad ones per second     ([`Limits::look_up`])
 //!   request ─► requests per second of a key                          ([`Limits::request`])
 //!     stream, long poll ─► subscriptions at a time of a key          ([`Limits::subscription`])
 //!     ticket asked for ─► tickets per second of a key                ([`Limits::ticket`])
@@ -14,6 +15,7 @@
 mod buckets;
 mod counts;
 pub mod descriptors;
+mod look_ups;
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
@@ -31,6 +33,7 @@ use crate::metrics::{Gauges, Metrics, names};
 
 use buckets::Buckets;
 use counts::{Counts, Held};
+use look_ups::{LookUps, Turn};
 
 /// What can be exceeded. The label of the metric is [`Limit::label`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,6 +136,23 @@ pub struct Subscribed {
     _of_key: Option<Held<Key>>,
 }
 
+/// A credential that is being looked up in the database. A token of its address' bucket is taken for it, and lost with it
+/// unless it turns out [good](LookUp::good): also where nobody waited for the answer, or there was none, so that breaking off
+/// saves a guesser nothing.
+#[derive(Debug)]
+pub struct LookUp<'a> {
+    failed: &'a Buckets<Key>,
+    address: Key,
+    _turn: Turn<'a>,
+}
+
+impl LookUp<'_> {
+    /// It was no guess, and costs nothing.
+    pub fn good(self) {
+        self.failed.give_back(&self.address);
+    }
+}
+
 /// What may come at once after silence, where the operator counts in seconds: a second's worth.
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -151,6 +171,7 @@ pub struct Limits {
     subscriptions: Option<Counts<Key>>,
     requests: Option<Buckets<Key>>,
     failed: Buckets<Key>,
+    look_ups: LookUps,
     tickets: Buckets<Key>,
     hits: LimitHits,
 }
@@ -170,6 +191,7 @@ impl Limits {
             subscriptions: settings.subscriptions_per_subject.map(Counts::new),
             requests: optional(settings.requests_per_second).map(|rate| Buckets::new(rate, SECOND)),
             failed: Buckets::new(rate(settings.failed_credentials_per_second), TEN_SECONDS),
+            look_ups: LookUps::new(),
             tickets: Buckets::new(rate(settings.tickets_per_second), TEN_SECONDS),
             hits: LimitHits::new(metrics),
             settings,
@@ -256,19 +278,32 @@ impl Limits {
         }
     }
 
-    /// Whether what `address` shows may be looked up in the database. Good ones cost it nothing, so that a crowd behind one
-    /// address comes in at once; but not while somebody there shows bad ones as fast as that ([`Limits::failed`]).
+    /// Waits until what `address` shows may be looked up in the database. Good ones cost it nothing, and few are looked up at a
+    /// time: so a crowd behind one address passes, one after the other, while who shows bad ones there has as many look-ups as
+    /// may fail, and not one more.
     ///
     /// # Errors
-    /// `rate_limited`.
-    pub fn may_look_up(&self, address: &Key) -> Result<(), ApiError> {
-        match self.failed.has(address, Instant::now()) {
-            true => Ok(()),
-            false => Err(self.over(Limit::FailedCredentials, too_many_failed())),
+    /// `rate_limited`; `database_unavailable` where those before it take too long.
+    pub async fn look_up(&self, address: &Key) -> Result<LookUp<'_>, ApiError> {
+        let refused = || self.over(Limit::FailedCredentials, too_many_failed());
+        // Nobody waits for what would be refused now.
+        if !self.failed.has(address, Instant::now()) {
+            return Err(refused());
         }
+        let turn = self.look_ups.turn(address).await;
+        let turn = turn.ok_or_else(ApiError::cannot_find_out)?;
+        // Those before it may have failed since.
+        if !self.failed.take(address.clone(), Instant::now()) {
+            return Err(refused());
+        }
+        Ok(LookUp {
+            failed: &self.failed,
+            address: address.clone(),
+            _turn: turn,
+        })
     }
 
-    /// `address` showed a credential that is no good.
+    /// `address` showed a credential that is no good, for which no token was taken before.
     ///
     /// # Errors
     /// `rate_limited`, instead of what it would be told otherwise.
@@ -324,7 +359,7 @@ impl Limits {
 fn too_many_failed() -> ApiError {
     ApiError::new(
         ErrorCode::RateLimited,
-        "Your address shows too many tokens and tickets that are no good. Wait, then try again.",
+        "Your address shows too many tokens and tickets that are no good, or can't be looked up. Wait, then try again.",
     )
 }
 

@@ -3,6 +3,10 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
+use futures_util::future::join_all;
+
+use super::look_ups::{LONGEST_WAIT, OF_ADDRESS};
 use super::*;
 
 fn limits(change: impl FnOnce(&mut config::Limits)) -> (Limits, Metrics) {
@@ -130,22 +134,101 @@ async fn what_fails_is_counted_by_address_and_what_does_not_costs_nothing() {
         Key::address(address("192.0.2.2")),
     );
     for _ in 0..1000 {
-        assert!(limits.may_look_up(&guesser).is_ok());
+        limits.look_up(&guesser).await.unwrap().good();
     }
     let told = (0..200)
         .filter(|_| limits.failed(guesser.clone()).is_ok())
         .count();
     assert_eq!(told, 100);
-    let refused = limits.may_look_up(&guesser).unwrap_err();
+    let refused = limits.look_up(&guesser).await.unwrap_err();
     assert_eq!(refused.code(), ErrorCode::RateLimited);
     assert_eq!(hits(&metrics, Limit::FailedCredentials), 101);
-    assert!(limits.may_look_up(&other).is_ok() && limits.failed(other).is_ok());
+    limits.look_up(&other).await.unwrap().good();
+    assert!(limits.failed(other).is_ok());
     // However many there were, a second's worth is owed.
     tokio::time::advance(Duration::from_millis(999)).await;
-    assert!(limits.may_look_up(&guesser).is_err());
+    assert!(limits.look_up(&guesser).await.is_err());
     tokio::time::advance(Duration::from_millis(101)).await;
-    assert!(limits.may_look_up(&guesser).is_ok());
-    assert!(limits.failed(guesser.clone()).is_ok() && limits.failed(guesser).is_err());
+    assert!(limits.look_up(&guesser).await.is_ok());
+    assert!(limits.look_up(&guesser).await.is_err() && limits.failed(guesser).is_err());
+}
+
+/// So many look-ups at once, which take a while each and are good or not: how many were made, and how many of them at a time
+/// at most.
+async fn look_ups(limits: &Limits, key: &Key, count: usize, good: bool) -> (usize, usize) {
+    let (now, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let look_ups = (0..count).map(|_| async {
+        let Ok(look_up) = limits.look_up(key).await else {
+            return false;
+        };
+        let at_a_time = now.fetch_add(1, Ordering::Relaxed) + 1;
+        most.fetch_max(at_a_time, Ordering::Relaxed);
+        for _ in 0..3 {
+            tokio::task::yield_now().await;
+        }
+        now.fetch_sub(1, Ordering::Relaxed);
+        if good {
+            look_up.good();
+        }
+        true
+    });
+    let made = join_all(look_ups).await.into_iter().filter(|made| *made).count();
+    assert_eq!(limits.look_ups.lines(), 0);
+    (made, most.into_inner())
+}
+
+#[tokio::test(start_paused = true)]
+async fn as_many_are_looked_up_as_may_fail_however_many_come_at_once() {
+    let (limits, metrics) = limits(|_| {});
+    let guesser = Key::address(address("192.0.2.1"));
+    assert_eq!(look_ups(&limits, &guesser, 3000, false).await, (100, OF_ADDRESS));
+    assert_eq!(hits(&metrics, Limit::FailedCredentials), 2900);
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert_eq!(look_ups(&limits, &guesser, 3000, false).await.0, 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crowd_with_good_credentials_behind_one_address_passes_at_once() {
+    let (limits, metrics) = limits(|settings| settings.failed_credentials_per_second = 1);
+    let crowd = Key::address(address("192.0.2.1"));
+    assert_eq!(look_ups(&limits, &crowd, 3000, true).await, (3000, OF_ADDRESS));
+    assert_eq!(hits(&metrics, Limit::FailedCredentials), 0);
+    // Nor did it cost anything, or earn them more.
+    assert_eq!(look_ups(&limits, &crowd, 3000, false).await.0, 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_look_up_waits_for_few_and_pays_nothing() {
+    let (limits, _) = limits(|_| {});
+    let of = |text: &str| Key::address(address(text));
+    let (one, two, three) = (of("192.0.2.1"), of("192.0.2.2"), of("192.0.2.3"));
+    let held = join_all([&one, &one, &two, &two].map(|key| limits.look_up(key))).await;
+    let mut held: Vec<_> = held.into_iter().map(Result::unwrap).collect();
+    // Of the crowd at `one` nobody but the next stands in the line of all.
+    let mut crowd: Vec<_> = (0..100).map(|_| Box::pin(limits.look_up(&one))).collect();
+    for waits in &mut crowd {
+        assert!(waits.now_or_never().is_none());
+    }
+    let mut last = Box::pin(limits.look_up(&three));
+    assert!((&mut last).now_or_never().is_none());
+    held.remove(0).good();
+    assert!((&mut last).now_or_never().expect("its turn").is_ok());
+    drop((crowd, last));
+    held.into_iter().for_each(LookUp::good);
+    assert_eq!(limits.look_ups.lines(), 0);
+    assert_eq!(look_ups(&limits, &one, 200, false).await.0, 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_too_long_for_a_look_up_is_told_that_the_database_is_slow() {
+    let (limits, metrics) = limits(|_| {});
+    let crowd = Key::address(address("192.0.2.1"));
+    let _held = (limits.look_up(&crowd).await, limits.look_up(&crowd).await);
+    let begin = Instant::now();
+    let refused = limits.look_up(&crowd).await.unwrap_err();
+    assert_eq!(refused.code(), ErrorCode::DatabaseUnavailable);
+    assert_eq!(begin.elapsed().as_secs(), LONGEST_WAIT.as_secs());
+    assert_eq!(hits(&metrics, Limit::FailedCredentials), 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -66,6 +66,9 @@ async fn a_name_that_anybody_could_point_here_is_refused_on_every_path() {
     assert_eq!(refused, (403, "forbidden".into()));
     let uri = format!("http://evil.example:8080{ROOM}");
     assert_eq!(app.problem(Method::GET, &uri, &[], "").await.0, 403);
+    // Of two it is not known which the browser meant.
+    let two = [("host", "localhost"), ("host", "localhost")];
+    assert_eq!(app.problem(Method::GET, ROOM, &two, "").await.0, 403);
 }
 
 #[tokio::test]

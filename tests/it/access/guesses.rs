@@ -1,6 +1,7 @@
 //! Credentials that are no good, and tickets by the hundred: what one address or subject may have of them.
 
 use std::net::IpAddr;
+use std::time::Instant;
 
 use futures_util::future::join_all;
 use serde_json::json;
@@ -137,6 +138,53 @@ async fn guessed_tickets_are_counted_like_guessed_tokens() {
         look_at(&relay.client, &"A".repeat(43)).await == rate_limited()
     })
     .await;
+}
+
+#[tokio::test]
+async fn guessed_tickets_cost_as_many_look_ups_as_may_fail_however_many_come_at_once() {
+    let (db, relay) = few().await;
+    let begin = Instant::now();
+    let guesses = (0..500).map(|number| {
+        let ticket = format!("{number:0>43}");
+        let client = &relay.client;
+        async move { look_at(client, &ticket).await }
+    });
+    join_all(guesses).await;
+    // What came back in this time; whatever the time was, there can't be more.
+    let may_fail = 10 + begin.elapsed().as_secs() + 1;
+    // A session that ends leaves what it counted.
+    drop(relay);
+    let sessions = "select count(*) from pg_stat_activity where datname = current_database()
+                    and application_name like 'rowcast%'";
+    eventually(async || db.query_one(sessions, &[]).await.unwrap().get::<_, i64>(0) == 0).await;
+    let scans = "select seq_scan + coalesce(idx_scan, 0) from pg_stat_all_tables
+                 where schemaname = 'rowcast' and relname = 'tickets'";
+    let scans = db.query_one(scans, &[]).await.unwrap().get::<_, i64>(0) as u64;
+    // Beside them the expired ones are deleted now and then, which takes two.
+    assert!((10..=may_fail + 6).contains(&scans), "{scans} of {may_fail}");
+}
+
+#[tokio::test]
+async fn a_crowd_with_good_tickets_behind_one_address_is_let_in_at_once() {
+    let arguments = [
+        "--max-failed-credentials-per-second",
+        "1",
+        "--max-tickets-per-second",
+        "100",
+    ];
+    let (db, relay) = guarded(&arguments).await;
+    db.say("a", "x").await;
+    let ada = reader(&relay.client, &["a"]);
+    let tickets = join_all((0..200).map(|_| ticket(&ada, &["a"]))).await;
+    let crowd = tickets.iter().zip(Transport::ALL.into_iter().cycle());
+    let crowd = crowd.map(|(ticket, transport)| {
+        let path = format!("{A}?last=1&ticket={ticket}");
+        verdict(request(&relay.client, transport, &path))
+    });
+    for said in join_all(crowd).await {
+        assert_eq!(said, admitted());
+    }
+    assert_eq!(hits(&relay.client, "failed_credentials_per_second").await, 0);
 }
 
 #[tokio::test]

@@ -167,6 +167,28 @@ async fn a_ticket_neither_publishes_nor_gets_tickets() {
 }
 
 #[tokio::test]
+async fn a_head_request_takes_no_ticket_and_uses_none_up() {
+    let (db, relay) = guarded(&[]).await;
+    db.say("a", "x").await;
+    let ada = reader(&relay.client, &["a"]);
+    for transport in Transport::ALL {
+        let ticket = ticket(&ada, &["a"]).await;
+        let path = format!("{A}?last=1&ticket={ticket}");
+        let get = request(&relay.client, transport, &path)
+            .build()
+            .expect("a request");
+        let accept = get.headers()["accept"].clone();
+        let head = relay.client.request(Method::HEAD, &path).header("accept", accept);
+        assert_eq!(relay.client.send(head).await.status, 401, "{transport:?}");
+        let said = with_ticket(&relay.client, transport, A, &ticket).await;
+        assert_eq!(said, admitted(), "{transport:?}");
+    }
+    // Who shows who they are gets the head.
+    let head = ada.request(Method::HEAD, A).header("accept", "application/json");
+    assert_eq!(ada.send(head).await.status, 200);
+}
+
+#[tokio::test]
 async fn tickets_are_issued_for_rooms_that_may_be_read() {
     let (db, relay) = guarded(&["--max-rooms", "2"]).await;
     db.say("a", "x").await;
