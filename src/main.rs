@@ -17,10 +17,13 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("can't start the runtime: {error}"), 1),
     };
-    match runtime.block_on(cli::run(invocation)) {
+    let code = match runtime.block_on(cli::run(invocation)) {
         Ok(code) => code,
         Err(error) => fail(&error.to_string(), 1),
-    }
+    };
+    // A write to a pipe that nobody empties would be waited for.
+    runtime.shutdown_background();
+    code
 }
 
 fn fail(line: &str, code: u8) -> ExitCode {

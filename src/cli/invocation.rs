@@ -1,10 +1,9 @@
 //! The program's arguments, read once: what flags, variables and a settings file say together.
 
-use std::env;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use clap::{CommandFactory as _, FromArgMatches as _};
+use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
 
 use super::Cli;
 use super::usage::usage_error;
@@ -39,14 +38,13 @@ impl Invocation {
     pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Self, InvocationError> {
         let words: Vec<OsString> = words.into_iter().collect();
         let command = Cli::command();
-        let file = match settings_file(&words) {
-            None => SettingsFile::default(),
-            Some(path) => SettingsFile::read(&path, &command)?,
-        };
-        let mut matches = file
-            .apply(command.clone())
-            .try_get_matches_from(words)
-            .map_err(refused)?;
+        let mut matches = command.clone().try_get_matches_from(&words).map_err(refused)?;
+        let mut file = SettingsFile::default();
+        if let Some(path) = settings_file(&matches) {
+            file = SettingsFile::read(path, &command)?;
+            let command = file.apply(command.clone());
+            matches = command.try_get_matches_from(words).map_err(refused)?;
+        }
         let settings = matches
             .subcommand_matches("serve")
             .map(|serve| render(&command, Some(serve), &file))
@@ -63,21 +61,15 @@ fn refused(error: clap::Error) -> InvocationError {
     }
 }
 
-/// The file that `--config` or its variable names: it must be read before the other options can be.
-fn settings_file(words: &[OsString]) -> Option<PathBuf> {
-    let mut words = words.iter().take_while(|word| *word != "--");
-    let mut named = None;
-    while let Some(word) = words.next() {
-        if word == "--config" {
-            named = words.next().cloned();
-        } else if let Some(path) = word.to_str().and_then(|word| word.strip_prefix("--config=")) {
-            named = Some(path.into());
-        }
+/// The file that `--config` or its variable names, where the command is one that takes settings from it.
+fn settings_file(matches: &ArgMatches) -> Option<&Path> {
+    match matches.subcommand()? {
+        ("demo" | "tail", _) => None,
+        (_, command) => command
+            .get_one::<PathBuf>("config")
+            .map(PathBuf::as_path)
+            .filter(|path| !path.as_os_str().is_empty()),
     }
-    named
-        .or_else(|| env::var_os("ROWCAST_CONFIG"))
-        .filter(|path| !path.is_empty())
-        .map(PathBuf::from)
 }
 
 #[cfg(test)]
@@ -85,23 +77,25 @@ mod tests {
     use super::*;
 
     fn named(words: &[&str]) -> Option<PathBuf> {
-        settings_file(&words.iter().map(OsString::from).collect::<Vec<_>>())
+        let matches = Cli::command()
+            .try_get_matches_from(words)
+            .expect("they are right");
+        settings_file(&matches).map(ToOwned::to_owned)
     }
 
     #[test]
-    fn the_file_is_found_where_clap_finds_it() {
+    fn the_file_may_be_named_before_and_behind_the_command() {
         for words in [
             &["rowcast", "--config", "a.toml", "serve"][..],
             &["rowcast", "serve", "--config=a.toml"],
         ] {
             assert_eq!(named(words), Some("a.toml".into()), "{words:?}");
-            let cli = Cli::command()
-                .try_get_matches_from(words)
-                .expect("they are right");
-            let serve = cli.subcommand_matches("serve").expect("serve");
-            assert_eq!(serve.get_one::<PathBuf>("config"), Some(&"a.toml".into()));
         }
-        assert_eq!(named(&["rowcast", "tail", "--", "--config", "a.toml"]), None);
+        assert_eq!(named(&["rowcast", "--config", "a.toml", "demo"]), None);
+        assert_eq!(
+            named(&["rowcast", "tail", "http://a", "--config", "a.toml", "room"]),
+            None
+        );
     }
 
     #[test]

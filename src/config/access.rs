@@ -44,7 +44,13 @@ pub struct AccessArgs {
     pub jwt_public_key: Option<PathBuf>,
 
     /// Where the issuer publishes its keys (JWKS); https, or http on a loopback address
-    #[arg(long, env = "ROWCAST_JWKS_URL", value_name = "URL", help_heading = "Access")]
+    #[arg(
+        long,
+        env = "ROWCAST_JWKS_URL",
+        hide_env_values = true,
+        value_name = "URL",
+        help_heading = "Access"
+    )]
     pub jwks_url: Option<Url>,
 
     /// The algorithms that are accepted, with commas between
@@ -234,7 +240,11 @@ fn jwt(args: AccessArgs) -> Result<JwtConfig, ConfigError> {
         KeySource::Secret(secret) if secret.expose().len() < SHORTEST_SECRET_BYTES => {
             return Err(ConfigError::ShortSecret);
         }
-        KeySource::Jwks(url) if !is_private(url) => return Err(ConfigError::OpenJwks(url.clone())),
+        KeySource::Jwks(url) if !is_private(url) => {
+            return Err(ConfigError::OpenJwks(
+                url.host_str().unwrap_or_default().to_owned(),
+            ));
+        }
         _ => {}
     }
     let symmetric = matches!(keys, KeySource::Secret(_));

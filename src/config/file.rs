@@ -20,9 +20,6 @@ pub use render::render;
 /// The command whose settings the file holds; others take those that they share with it.
 const SERVE: &str = "serve";
 
-/// The demo has a database and an address of its own.
-const WITHOUT_FILE: &str = "demo";
-
 /// Below this likeness (Jaro-Winkler, 0 to 1) a name is no misspelling but another word.
 const NEAR: f64 = 0.8;
 
@@ -163,7 +160,6 @@ impl SettingsFile {
         let names: Vec<String> = command
             .get_subcommands()
             .map(|inner| inner.get_name().to_owned())
-            .filter(|name| name != WITHOUT_FILE)
             .collect();
         let command = self.apply_to_one(command);
         names.into_iter().fold(command, |command, name| {
@@ -211,7 +207,7 @@ impl Entry {
             }
             value => vec![text(value).ok_or_else(|| match is_list(arg) {
                 true => wrong("a list of texts"),
-                false => wrong("a text, or a number"),
+                false => wrong("a text, or a whole number"),
             })?],
         };
         let flag = arg.get_long().unwrap_or_default().to_owned();
@@ -226,14 +222,18 @@ impl Entry {
             return Err(FileError::Value {
                 place,
                 name,
-                reason: first_line(&error),
+                reason: match arg.is_hide_env_values_set() {
+                    true => "the value is none that the option takes; it may be a secret, and is not shown"
+                        .to_owned(),
+                    false => first_line(&error),
+                },
             });
         }
         Ok(Self { flag, values, place })
     }
 }
 
-/// What clap says first: "invalid value 'soon' for '--heartbeat <DURATION>': …".
+/// What clap says first: `invalid value 'soon' for '--heartbeat <DURATION>': …`.
 fn first_line(error: &clap::Error) -> String {
     let text = error.to_string();
     let paragraph = text.split("\n\n").next().unwrap_or_default();

@@ -98,9 +98,9 @@ pub enum ConfigError {
     )]
     ShortSecret,
     #[error(
-        "--jwks-url (ROWCAST_JWKS_URL) {0} must be https, since whoever is in between could give keys of their own"
+        "--jwks-url (ROWCAST_JWKS_URL), of {0:?}, must be https, since whoever is in between could give keys of their own"
     )]
-    OpenJwks(url::Url),
+    OpenJwks(String),
     #[error(
         "--jwt-algorithms (ROWCAST_JWT_ALGORITHMS): {0:?} does not go with these keys: HS256, HS384 and HS512 are for --jwt-secret, \
          the others for public keys"

@@ -2,8 +2,9 @@
 
 use std::process::Stdio;
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, ChildStdout};
 
 use crate::support::relay::{self, command};
@@ -127,6 +128,68 @@ async fn a_refusal_is_one_line() {
         assert_eq!(stderr.lines().count(), 1, "{arguments:?}: {stderr}");
         assert!(stderr.contains(words), "{arguments:?}: {stderr}");
     }
+}
+
+#[tokio::test]
+async fn it_can_be_interrupted_while_nobody_takes_what_it_prints() {
+    let db = messages().await;
+    let relay = Relay::serve(&db.relay_url, &[]).await;
+    // More than a pipe holds.
+    let row = "x".repeat(10_000);
+    for _ in 0..50 {
+        db.say("a", &row).await;
+    }
+    let mut tail = Tail::start(&[&relay.url, "a", "--last", "50"]);
+    tail.line().await;
+    let pid = tail
+        .child
+        .id()
+        .and_then(|pid| Pid::from_raw(pid.try_into().ok()?))
+        .expect("it runs");
+    kill_process(pid, Signal::INT).expect("a signal");
+    let status = within(tail.child.wait()).await.expect("it ends");
+    assert!(status.success(), "{status}");
+}
+
+/// A relay of the test's own answers each request with the next of these, and closes.
+async fn answering(answers: Vec<String>) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    tokio::spawn(async move {
+        for answer in answers {
+            let (mut stream, _) = listener.accept().await.expect("a connection");
+            let mut head = [0; 4096];
+            assert!(stream.read(&mut head).await.expect("a request") > 0);
+            stream.write_all(answer.as_bytes()).await.expect("an answer");
+        }
+    });
+    url
+}
+
+#[tokio::test]
+async fn what_a_relay_says_can_not_steer_the_terminal_and_the_end_names_the_cursor() {
+    let stream = "HTTP/1.1 200 OK\r\ncontent-type: application/x-ndjson\r\nconnection: close\r\n\r\n\
+                  {\"control\":\"ready\",\"cursor\":\"7.5\"}\n{\"control\":\"end\",\"code\":\"\\u001b[2Jx\"}\n";
+    let busy = "HTTP/1.1 503 Busy\r\nretry-after: 0\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    let refusal = "HTTP/1.1 401 No\r\nconnection: close\r\n\r\n{\"detail\":\"\\u001b]0;no\\u0007\"}";
+    let url = answering(vec![stream.to_owned(), busy.to_owned(), refusal.to_owned()]).await;
+    let url = url.replace("http://", "http://u:hunter2@");
+    let (status, _, said) = relay::run(&["tail", &url, "a"]).await;
+    assert!(!status.success());
+    assert!(
+        said.contains("cut off: \\u{1b}[2Jx") && said.contains("503"),
+        "{said}"
+    );
+    assert!(
+        said.contains("--after 7.5 goes on from here") && said.contains("401"),
+        "{said}"
+    );
+    assert!(
+        !said.contains("hunter2") && !said.contains(['\u{1b}', '\u{7}']),
+        "{said}"
+    );
 }
 
 #[tokio::test]

@@ -38,7 +38,7 @@ pub(super) struct Lines {
 
 /// The relay does not speak as it should.
 #[derive(Debug, thiserror::Error)]
-#[error("a line of the stream is not NDJSON: is there a relay at this address?")]
+#[error("a line of the stream is none of a relay's")]
 pub(super) struct NotNdjson;
 
 impl Lines {
@@ -64,6 +64,14 @@ fn read(line: &[u8]) -> Result<Line, NotNdjson> {
     Ok(match (control.control, control.cursor) {
         (None, _) => Line::Event(text.get().to_owned()),
         (Some(name), _) if name == "end" => Line::End(control.code.unwrap_or(name)),
+        // It is shown, to be pasted into a shell.
+        (Some(_), Some(cursor))
+            if !cursor
+                .bytes()
+                .all(|byte| byte.is_ascii_digit() || b".~,-".contains(&byte)) =>
+        {
+            return Err(NotNdjson);
+        }
         (Some(name), Some(cursor)) => Line::Place {
             name,
             code: control.code,
@@ -121,5 +129,7 @@ mod tests {
     fn what_is_no_relay_is_found_out() {
         assert!(Lines::default().push(b"<html>\n").is_err());
         assert!(Lines::default().push(b"[1]\n").is_err());
+        let cursor = b"{\"control\":\"cursor\",\"cursor\":\"1.2; reboot\"}\n";
+        assert!(Lines::default().push(cursor).is_err());
     }
 }

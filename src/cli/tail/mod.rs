@@ -5,7 +5,6 @@
 mod lines;
 mod show;
 
-use std::io::{self, Write as _};
 use std::time::Duration;
 
 use clap::Args;
@@ -17,6 +16,7 @@ use self::lines::{Line, Lines};
 use self::show::Show;
 use crate::config::Secret;
 use crate::pg::backoff::Backoff;
+use crate::telemetry::escaped;
 
 const NDJSON: &str = "application/x-ndjson";
 
@@ -25,6 +25,9 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 
 /// Silence after which a stream counts as dead: four of the relay's default heartbeats.
 const SILENCE: Duration = Duration::from_secs(60);
+
+/// The longest that a relay's `Retry-After` is obeyed.
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
 /// What a relay says of a refusal, at most, in bytes.
 const LONGEST_PROBLEM: usize = 64 * 1024;
@@ -104,14 +107,19 @@ pub async fn tail(args: TailArgs) -> anyhow::Result<()> {
         client,
         args,
     };
-    tokio::select! {
-        result = tail.follow() => result?,
-        _ = tokio::signal::ctrl_c() => {}
-    }
+    let result = tokio::select! {
+        result = tail.follow() => result,
+        _ = tokio::signal::ctrl_c() => Ok(()),
+    };
     if let (Some(cursor), false) = (&tail.cursor, tail.args.json) {
         eprintln!("rowcast: --after {cursor} goes on from here");
     }
-    Ok(())
+    result
+}
+
+/// A line for the person at the terminal, which may hold what a relay says.
+fn say(text: &str) {
+    eprintln!("rowcast: {}", escaped(text));
 }
 
 struct Tail {
@@ -137,10 +145,10 @@ impl Tail {
                 pauses.reset();
             }
             let pause = retry_after.unwrap_or_default() + pauses.next_pause();
-            eprintln!(
-                "rowcast: cut off: {reason}; again in {:.1} s",
+            say(&format!(
+                "cut off: {reason}; again in {:.1} s",
                 pause.as_secs_f32()
-            );
+            ));
             tokio::time::sleep(pause).await;
         }
     }
@@ -150,7 +158,7 @@ impl Tail {
         let mut response = match self.ask().await {
             Ok(response) => response,
             // Whoever has just typed the address wants to hear at once that nobody is there.
-            Err(error) if !self.is_known => anyhow::bail!("{}: {}", self.args.relay, chain(&error)),
+            Err(error) if !self.is_known => anyhow::bail!("{}: {}", self.relay(), chain(&error)),
             Err(error) => return Ok(cut_off(chain(&error))),
         };
         if response.status() != StatusCode::OK {
@@ -158,7 +166,7 @@ impl Tail {
         }
         let content = response.headers().get(CONTENT_TYPE);
         if !content.is_some_and(|content| content.as_bytes().starts_with(NDJSON.as_bytes())) {
-            anyhow::bail!("{} answers, but not as a relay does", self.args.relay);
+            anyhow::bail!("{} answers, but not as a relay does", self.relay());
         }
         self.is_known = true;
         let mut lines = Lines::default();
@@ -170,21 +178,23 @@ impl Tail {
                 Ok(None) => return Ok(cut_off("the stream ended".to_owned())),
                 Err(error) => return Ok(cut_off(chain(&error))),
             };
-            for line in lines.push(&piece)? {
+            for line in lines
+                .push(&piece)
+                .map_err(|error| anyhow::anyhow!("{}: {error}", self.relay()))?
+            {
                 match line {
                     Line::Event(event) => events.push(event),
                     Line::End(code) => return Ok(cut_off(code)),
                     Line::Other => {}
                     Line::Place { name, code, cursor } => {
-                        let shown = events.drain(..).try_for_each(|event| self.show.event(&event));
-                        if shown.and_then(|()| io::stdout().flush()).is_err() {
+                        if self.show.events(std::mem::take(&mut events)).await.is_err() {
                             return Ok(End::Unread);
                         }
                         self.cursor = Some(cursor);
                         if let Some(code) = code {
-                            eprintln!(
-                                "rowcast: reset: {code}; what was shown may be gone, what follows is new"
-                            );
+                            say(&format!(
+                                "reset: {code}; what was shown may be gone, what follows is new"
+                            ));
                         }
                         if name == "ready" && self.args.no_follow {
                             return Ok(End::CaughtUp);
@@ -193,6 +203,15 @@ impl Tail {
                 }
             }
         }
+    }
+
+    /// The relay's address for a person, without a password.
+    fn relay(&self) -> String {
+        let mut url = self.args.relay.clone();
+        // They fail where there is no host, and then there is no password.
+        let _ = url.set_password(None);
+        let _ = url.set_username("");
+        url.to_string()
     }
 
     async fn ask(&self) -> Result<Response, reqwest::Error> {
@@ -237,10 +256,10 @@ impl Tail {
         if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
             return Ok(End::CutOff {
                 reason: format!("{status}: {detail}"),
-                retry_after: seconds.map(Duration::from_secs),
+                retry_after: seconds.map(|seconds| Duration::from_secs(seconds).min(LONGEST_PAUSE)),
             });
         }
-        anyhow::bail!("{} answers {status}: {detail}", self.args.relay)
+        anyhow::bail!("{} answers {status}: {}", self.relay(), escaped(detail))
     }
 }
 

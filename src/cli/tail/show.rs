@@ -1,10 +1,11 @@
 //! How an event is shown: when it came, how late, what happened, where, to which row.
 
-use std::io::{self, Write as _};
+use std::io;
 
 use jiff::{Timestamp, Zoned};
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use tokio::io::AsyncWriteExt as _;
 
 use super::TailArgs;
 use crate::telemetry::escaped;
@@ -40,16 +41,23 @@ impl Show {
         }
     }
 
-    /// Prints one event, JSON text without line breaks.
+    /// Prints events, each a JSON text without line breaks. Whoever reads may be slow: meanwhile signals are heard.
     ///
     /// # Errors
     /// Nobody reads stdout.
-    pub(super) fn event(&self, json: &str) -> io::Result<()> {
-        let line = match self.is_json {
-            true => json.to_owned(),
-            false => self.line(json, &Zoned::now()),
+    pub(super) async fn events(&self, events: Vec<String>) -> io::Result<()> {
+        if events.is_empty() {
+            return Ok(());
+        }
+        let lines = match self.is_json {
+            true => events,
+            false => events.iter().map(|json| self.line(json, &Zoned::now())).collect(),
         };
-        writeln!(io::stdout(), "{line}")
+        let mut stdout = tokio::io::stdout();
+        stdout
+            .write_all(format!("{}\n", lines.join("\n")).as_bytes())
+            .await?;
+        stdout.flush().await
     }
 
     fn line(&self, json: &str, now: &Zoned) -> String {

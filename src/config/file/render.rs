@@ -89,7 +89,10 @@ fn value(arg: &Arg, values: &[&OsStr]) -> String {
         }
         [value, ..] if is_switch(arg) => value.to_string_lossy().into_owned(),
         [value, ..] => match value.to_string_lossy().parse::<u64>() {
-            Ok(number) if !arg.is_hide_env_values_set() => number.to_string(),
+            // Not of a name like 007.
+            Ok(number) if !arg.is_hide_env_values_set() && *value == number.to_string().as_str() => {
+                number.to_string()
+            }
             _ => text(value),
         },
     }

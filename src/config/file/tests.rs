@@ -111,7 +111,7 @@ fn a_wrong_value_names_its_line() {
     );
     assert_eq!(
         refusal("[database]\npool_size = 1.5"),
-        "rowcast.toml:2: pool_size is a text, or a number"
+        "rowcast.toml:2: pool_size is a text, or a whole number"
     );
     assert!(refusal("[database]\npool_size = 0").starts_with("rowcast.toml:2: pool_size: "));
     assert!(refusal("[http\n").starts_with("rowcast.toml:1: "));
@@ -119,9 +119,20 @@ fn a_wrong_value_names_its_line() {
 }
 
 #[test]
+fn what_may_be_a_secret_is_not_repeated() {
+    let line = refusal("[access]\njwks_url = 'ht!tp://u:hunter4@id.example.com'");
+    assert!(
+        line.starts_with("rowcast.toml:2: jwks_url: ") && !line.contains("hunter4"),
+        "{line}"
+    );
+}
+
+#[test]
 fn what_is_in_effect_is_shown_with_its_source_and_without_secrets() {
     let secret = "0123456789abcdef0123456789abcdef";
-    let text = format!("{DATABASE}[access]\nauth = 'jwt'\njwt_secret = '{secret}'\n[http]\nheartbeat = 5\n");
+    let text = format!(
+        "{DATABASE}[access]\nauth = 'jwt'\njwt_secret = '{secret}'\njwt_audience = '007'\n[http]\nheartbeat = 5\n"
+    );
     let file = read(&text).expect("a good file");
     let command = Program::command();
     let matches = file
@@ -134,7 +145,8 @@ fn what_is_in_effect_is_shown_with_its_source_and_without_secrets() {
         "jwt_secret = \"***\" # from rowcast.toml:5",
         "listen = \"[::1]:80\" # from --listen",
         "allow_publish = true # from --allow-publish",
-        "heartbeat = 5 # from rowcast.toml:7",
+        "jwt_audience = \"007\" # from rowcast.toml:6",
+        "heartbeat = 5 # from rowcast.toml:8",
         "#ring_events = 1000",
         "#log_format = \"auto\"",
     ] {

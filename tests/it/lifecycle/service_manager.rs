@@ -44,7 +44,7 @@ async fn a_service_manager_hears_when_it_is_ready_that_it_lives_and_when_it_ends
         ],
     );
     relay.wait_until_listening().await;
-    let mut hear = async |what: &'static str| {
+    let hear = async |what: &'static str| {
         let socket = socket.try_clone().expect("another descriptor");
         tokio::task::spawn_blocking(move || hear(&socket, what))
             .await
