@@ -101,10 +101,18 @@ pub struct QuestionKey {
     claims: [u8; 32],
 }
 
+/// A room of a source, as in [`QuestionKey`].
+pub type RoomKey = (usize, RoomHash);
+
 impl QuestionKey {
     /// Tells sources apart.
     pub fn source(&self) -> usize {
         self.source
+    }
+
+    /// Tells the rooms of all sources apart.
+    pub fn room(&self) -> RoomKey {
+        (self.source, self.room)
     }
 
     /// A number below `shares`, the same whenever it is asked.

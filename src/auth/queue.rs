@@ -1,14 +1,15 @@
 //! Questions that are to be asked again, and which of them next. Pure: no I/O, and no clock of its own.
 //!
-//! Three lines wait for three askers. What is more urgent goes first, and no line has all of them: a call that names a room
-//! waits neither for one about all rooms nor for the turns of the clock. A question stands in one line, once.
+//! Four lines wait for three askers, and no line has all of them: a call that names a room waits neither for one about all rooms
+//! nor for the turns of the clock. What took too long, and what stood behind it, leaves its line for one of its own with one
+//! asker, so that a room whose statement hangs holds up no other. A question stands in one line, once.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::lease::{Question, QuestionKey};
+use super::lease::{Question, QuestionKey, RoomKey};
 use crate::pg::authorize::BATCH;
 
 /// Batches that are asked at a time: of the four connections of the statement's own pool one is left for newcomers.
@@ -28,13 +29,26 @@ pub(super) enum Haste {
     Room,
 }
 
-impl Haste {
-    const MOST_URGENT_FIRST: [Self; 3] = [Self::Room, Self::All, Self::Turn];
+/// Where a question waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Line {
+    /// Of [`Haste::Room`].
+    Named,
+    /// Called for, and asked before without an answer.
+    Again,
+    /// Of [`Haste::All`].
+    All,
+    /// Of [`Haste::Turn`].
+    Turn,
+}
+
+impl Line {
+    const MOST_URGENT_FIRST: [Self; 4] = [Self::Named, Self::Again, Self::All, Self::Turn];
 }
 
 /// Questions of one source that are put together.
 pub(super) struct Batch {
-    haste: Haste,
+    line: Line,
     questions: Vec<(QuestionKey, Waiting)>,
 }
 
@@ -43,6 +57,11 @@ impl Batch {
     pub(super) fn questions(&self) -> impl ExactSizeIterator<Item = &Question> {
         self.questions.iter().map(|(_, waiting)| &waiting.question)
     }
+
+    /// Whether they were asked before without an answer, so that they may take all of the time again.
+    pub(super) fn is_doubted(&self) -> bool {
+        self.line == Line::Again
+    }
 }
 
 /// How far a batch came.
@@ -50,8 +69,9 @@ impl Batch {
 pub(super) enum Came {
     /// So many, from the first, need not be asked again.
     Through(usize),
-    /// The first of them failed for a reason that may pass.
-    Stuck,
+    /// So many, from the first, were answered. The one behind them failed for a reason that may pass; where there are none
+    /// before it, that is its own.
+    Stuck(usize),
     /// Nobody could be asked.
     Nowhere,
 }
@@ -59,23 +79,39 @@ pub(super) enum Came {
 struct Waiting {
     question: Question,
     haste: Haste,
-    /// How often it got stuck. Then it is asked alone, so that others do not wait for it.
+    /// It got stuck, or stood behind or beside one that did.
+    is_doubted: bool,
+    /// How often it got stuck itself. Then it is asked alone.
     failures: u32,
     /// Out of its line until then.
     pause_until: Option<Instant>,
+}
+
+impl Waiting {
+    fn line(&self) -> Line {
+        match self.haste {
+            // The next turn asks again anyway, and turns wait for each other only.
+            Haste::Turn => Line::Turn,
+            _ if self.is_doubted => Line::Again,
+            Haste::All => Line::All,
+            Haste::Room => Line::Named,
+        }
+    }
 }
 
 /// The questions that wait.
 #[derive(Default)]
 pub(super) struct Queue {
     waiting: HashMap<QuestionKey, Waiting>,
-    /// By [`Haste`]. What became more urgent, or is not waiting any longer, is passed over.
-    lines: [VecDeque<QuestionKey>; 3],
+    /// By [`Line`]. What went to another line, or is not waiting any longer, is passed over.
+    lines: [VecDeque<QuestionKey>; 4],
     /// Those that pause, by when that is over; the number tells them apart.
     pausing: BTreeMap<(Instant, u64), QuestionKey>,
     number: u64,
-    /// Batches that are being asked, by [`Haste`].
-    asking: [usize; 3],
+    /// Batches that are being asked, by [`Line`].
+    asking: [usize; 4],
+    /// What the batches of [`Line::Named`] among them are about: no room has two of them, so that the other is left to others.
+    named: HashSet<RoomKey>,
     /// While the database is away, and how often in a row it was.
     away_until: Option<Instant>,
     absences: u32,
@@ -87,20 +123,24 @@ impl Queue {
         let waiting = Waiting {
             question,
             haste,
+            is_doubted: false,
             failures: 0,
             pause_until: None,
         };
+        let line = waiting.line();
         let Some(before) = self.waiting.insert(key, waiting) else {
-            self.lines[haste as usize].push_back(key);
+            self.lines[line as usize].push_back(key);
             return;
         };
         let is_call = haste > Haste::Turn;
         let now = self.waiting.get_mut(&key).expect("it was just put there");
         now.haste = haste.max(before.haste);
+        now.is_doubted = before.is_doubted;
         now.failures = before.failures;
         now.pause_until = before.pause_until.filter(|_| !is_call);
-        if (is_call && before.pause_until.is_some()) || now.haste > before.haste {
-            self.lines[now.haste as usize].push_back(key);
+        let line = now.line();
+        if (is_call && before.pause_until.is_some()) || line != before.line() {
+            self.lines[line as usize].push_back(key);
         }
     }
 
@@ -115,76 +155,91 @@ impl Queue {
                 && waiting.pause_until == Some(at)
             {
                 waiting.pause_until = None;
-                self.lines[waiting.haste as usize].push_back(key);
+                self.lines[waiting.line() as usize].push_back(key);
             }
         }
         if self.away_until.is_some_and(|until| now < until) {
             return None;
         }
         self.away_until = None;
-        let mut lines = Haste::MOST_URGENT_FIRST.into_iter();
-        let batch = lines.find_map(|haste| {
-            let may_ask = self.may_ask(haste);
-            may_ask.then(|| self.take_from(haste))?
-        })?;
-        self.asking[batch.haste as usize] += 1;
+        let mut lines = Line::MOST_URGENT_FIRST.into_iter();
+        let batch = lines.find_map(|line| self.may_ask(line).then(|| self.take_from(line))?)?;
+        self.asking[batch.line as usize] += 1;
+        if batch.line == Line::Named {
+            self.named
+                .extend(batch.questions.iter().map(|(key, _)| key.room()));
+        }
         Some(batch)
     }
 
-    fn may_ask(&self, haste: Haste) -> bool {
-        let [turns, all, rooms] = self.asking;
-        let others = turns + all;
-        rooms + others < AT_ONCE
-            && match haste {
-                Haste::Room => rooms < AT_ONCE - 1,
-                Haste::All => others < AT_ONCE - 1,
-                Haste::Turn => turns == 0 && others < AT_ONCE - 1,
+    fn may_ask(&self, line: Line) -> bool {
+        let [named, again, all, turns] = self.asking;
+        let others = again + all + turns;
+        named + others < AT_ONCE
+            && match line {
+                Line::Named => named < AT_ONCE - 1,
+                // It may last: one is left for a call that comes meanwhile.
+                Line::Again => again == 0 && named + others < AT_ONCE - 1,
+                Line::All => others < AT_ONCE - 1,
+                Line::Turn => turns == 0 && others < AT_ONCE - 1,
             }
     }
 
-    fn take_from(&mut self, haste: Haste) -> Option<Batch> {
+    fn take_from(&mut self, line: Line) -> Option<Batch> {
         let mut questions: Vec<(QuestionKey, Waiting)> = Vec::new();
-        while let Some(key) = self.lines[haste as usize].front() {
-            let here = |waiting: &&Waiting| waiting.haste == haste && waiting.pause_until.is_none();
-            let Some(waiting) = self.waiting.get(key).filter(here) else {
-                self.lines[haste as usize].pop_front();
+        let mut passed_over = Vec::new();
+        while let Some(key) = self.lines[line as usize].pop_front() {
+            let here = |waiting: &&Waiting| waiting.line() == line && waiting.pause_until.is_none();
+            let Some(waiting) = self.waiting.get(&key).filter(here) else {
                 continue;
             };
-            let is_wanted = waiting.question.is_wanted();
-            let goes_along = questions.first().is_none_or(|(first, _)| {
-                waiting.failures == 0 && first.source() == key.source() && questions.len() < BATCH
+            if !waiting.question.is_wanted() {
+                self.waiting.remove(&key);
+                continue;
+            }
+            if line == Line::Named && self.named.contains(&key.room()) {
+                passed_over.push(key);
+                continue;
+            }
+            let goes_along = questions.first().is_none_or(|(first, before)| {
+                let is_near = match line {
+                    // Who is held up by a room is not put behind that room again.
+                    Line::Again => first.room() == key.room() && before.failures + waiting.failures == 0,
+                    _ => first.source() == key.source(),
+                };
+                is_near && questions.len() < BATCH
             });
-            if is_wanted && !goes_along {
+            if !goes_along {
+                self.lines[line as usize].push_front(key);
                 break;
             }
-            let is_alone = waiting.failures > 0;
-            let key = self.lines[haste as usize].pop_front()?;
-            let waiting = self.waiting.remove(&key)?;
-            if is_wanted {
-                questions.push((key, waiting));
-                if is_alone {
-                    break;
-                }
-            }
+            questions.extend(self.waiting.remove(&key).map(|waiting| (key, waiting)));
         }
-        (!questions.is_empty()).then_some(Batch { haste, questions })
+        for key in passed_over.into_iter().rev() {
+            self.lines[line as usize].push_front(key);
+        }
+        (!questions.is_empty()).then_some(Batch { line, questions })
     }
 
     /// What a batch came to: the rest of it waits again.
     pub(super) fn back(&mut self, batch: Batch, came: Came, now: Instant) {
-        self.asking[batch.haste as usize] -= 1;
-        let mut rest = batch.questions;
+        let Batch { line, questions } = batch;
+        self.asking[line as usize] -= 1;
+        if line == Line::Named {
+            questions.iter().for_each(|(key, _)| {
+                self.named.remove(&key.room());
+            });
+        }
+        let mut rest = questions;
         match came {
             Came::Through(done) => {
                 self.absences = 0;
                 rest.drain(..done.min(rest.len()));
             }
-            Came::Stuck => {
+            Came::Stuck(done) => {
                 self.absences = 0;
-                let (key, waiting) = rest.remove(0);
-                if batch.haste > Haste::Turn {
-                    self.pause(key, waiting, now);
-                }
+                rest.drain(..done.min(rest.len()));
+                rest = self.stuck(line, rest, done == 0, now);
             }
             Came::Nowhere => {
                 self.absences += 1;
@@ -193,21 +248,83 @@ impl Queue {
             }
         }
         for (key, waiting) in rest.into_iter().rev() {
-            // Whoever asked for it meanwhile knows of more leases.
-            if !self.waiting.contains_key(&key) {
-                self.lines[waiting.haste as usize].push_front(key);
-                self.waiting.insert(key, waiting);
+            if let Some(line) = self.wait_again(key, waiting) {
+                self.lines[line as usize].push_front(key);
             }
         }
     }
 
-    fn pause(&mut self, key: QuestionKey, mut waiting: Waiting, now: Instant) {
-        if let Some(newer) = self.waiting.get_mut(&key) {
-            newer.failures = waiting.failures + 1;
-            return;
+    /// Lets a question that was asked wait again, and says in which line it is to be put, unless it stands there. Whoever asked
+    /// for it meanwhile knows of more leases, and does not let it pause.
+    fn wait_again(&mut self, key: QuestionKey, before: Waiting) -> Option<Line> {
+        let Some(newer) = self.waiting.get_mut(&key) else {
+            let line = before.line();
+            self.waiting.insert(key, before);
+            return Some(line);
+        };
+        let stands_in = newer.line();
+        newer.haste = newer.haste.max(before.haste);
+        newer.is_doubted |= before.is_doubted;
+        newer.failures = before.failures;
+        (newer.line() != stands_in).then(|| newer.line())
+    }
+
+    /// The first of these got stuck, by itself where nothing was answered before it. Gives back those that go to the front of
+    /// their line.
+    fn stuck(
+        &mut self,
+        line: Line,
+        mut rest: Vec<(QuestionKey, Waiting)>,
+        is_its_own: bool,
+        now: Instant,
+    ) -> Vec<(QuestionKey, Waiting)> {
+        let Some(room) = rest.first().map(|(key, _)| key.room()) else {
+            return rest;
+        };
+        let first = is_its_own.then(|| rest.remove(0));
+        if line == Line::Turn {
+            // The next turn asks the first again.
+            return rest;
         }
+        // Those of other rooms may be quick.
+        let (same, mut others): (Vec<_>, Vec<_>) = rest.into_iter().partition(|(key, _)| key.room() == room);
+        for (key, mut waiting) in same {
+            waiting.is_doubted = true;
+            if let Some(line) = self.wait_again(key, waiting) {
+                self.lines[line as usize].push_back(key);
+            }
+        }
+        others
+            .iter_mut()
+            .for_each(|(_, waiting)| waiting.is_doubted = true);
+        self.doubt(room);
+        if let Some((key, waiting)) = first {
+            self.pause(key, waiting, now);
+        }
+        others
+    }
+
+    /// Doubts those about a room that wait in other lines.
+    fn doubt(&mut self, room: RoomKey) {
+        for (key, waiting) in &mut self.waiting {
+            if key.room() != room || waiting.is_doubted || waiting.haste == Haste::Turn {
+                continue;
+            }
+            waiting.is_doubted = true;
+            self.lines[Line::Again as usize].push_back(*key);
+        }
+    }
+
+    fn pause(&mut self, key: QuestionKey, mut waiting: Waiting, now: Instant) {
+        waiting.is_doubted = true;
         waiting.failures += 1;
         let until = now + pause_after(waiting.failures);
+        if self.waiting.contains_key(&key) {
+            if let Some(line) = self.wait_again(key, waiting) {
+                self.lines[line as usize].push_back(key);
+            }
+            return;
+        }
         waiting.pause_until = Some(until);
         self.number += 1;
         self.pausing.insert((until, self.number), key);

@@ -15,7 +15,7 @@ use super::failures::Consequence;
 use super::gate::{Gate, Guard};
 use super::lease::{Question, QuestionKey};
 use super::queue::{Batch, Came, Haste, Queue};
-use crate::pg::authorize::{Asked, AuthorizeError, Authorizer, Progress};
+use crate::pg::authorize::{Asked, AuthorizeError, Authorizer, Patience, Progress};
 use crate::pg::bell::Bell;
 use crate::pg::reauthorize::RoomHash;
 
@@ -99,6 +99,10 @@ impl Guard {
                 claims: &question.claims,
             })
             .collect();
+        let patience = match batch.is_doubted() {
+            true => Patience::OfNewcomers,
+            false => Patience::None,
+        };
         let failed = |error: &AuthorizeError, consequence, leases| {
             self.failures
                 .note(consequence, &definition.name, error.to_string(), leases);
@@ -106,7 +110,7 @@ impl Guard {
         let Progress {
             answers,
             failed: failure,
-        } = match authorizer.ask_again(&definition, &asked).await {
+        } = match authorizer.ask_again(&definition, &asked, patience).await {
             Ok(progress) => progress,
             Err(error) => {
                 let leases = questions.iter().map(|question| question.leases()).sum();
@@ -123,20 +127,17 @@ impl Guard {
         let (Some(error), Some(question)) = (failure, questions.get(answered)) else {
             return Came::Through(answered);
         };
-        match error.is_passing() {
-            // Of this room and these claims, so that nobody else's lease depends on it: a question that fails for them admits
-            // them no longer.
-            false => {
-                failed(&error, Consequence::Ended, question.leases());
-                question.revoke();
-                Came::Through(answered + 1)
-            }
-            // Perhaps those before it took the time. The next time it is the first.
-            true if answered > 0 => Came::Through(answered),
-            true => {
-                failed(&error, Consequence::GoesOn, question.leases());
-                Came::Stuck
-            }
+        // Of this room and these claims, so that nobody else's lease depends on it: a question that fails for them admits them no
+        // longer.
+        if error.is_of_who_asks() {
+            failed(&error, Consequence::Ended, question.leases());
+            question.revoke();
+            return Came::Through(answered + 1);
         }
+        // Perhaps those before it took the time. The next time it is the first.
+        if answered == 0 {
+            failed(&error, Consequence::GoesOn, question.leases());
+        }
+        Came::Stuck(answered)
     }
 }

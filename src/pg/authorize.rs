@@ -88,11 +88,12 @@ impl AuthorizeError {
         !matches!(self, Self::Failed(_) | Self::TimeIsOver)
     }
 
-    /// Whether the database may answer the same question the next time: it was away, or busy.
-    pub fn is_passing(&self) -> bool {
+    /// Whether it is this room or these claims that the statement fails for: it would again, and others have answers. Otherwise
+    /// it says nothing about who asks: the database is away or busy, or the statement does not fit the schema of this moment.
+    pub fn is_of_who_asks(&self) -> bool {
         match self {
-            Self::Failed(cause) => ask::is_passing(cause),
-            Self::TimeIsOver => true,
+            Self::Failed(cause) => ask::is_of_values(cause),
+            Self::Rows { .. } => true,
             _ => false,
         }
     }
@@ -103,6 +104,15 @@ impl AuthorizeError {
 pub struct Asked<'a> {
     pub room: &'a Room,
     pub claims: &'a str,
+}
+
+/// Which sessions a question that is asked again may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// Any: one is always left by those who come.
+    None,
+    /// Those that newcomers may take, after those of them who came before: the one that is left is for others.
+    OfNewcomers,
 }
 
 /// How far a list of questions was answered.
@@ -201,6 +211,7 @@ impl Authorizer {
         &self,
         source: &Source,
         questions: &[Asked<'_>],
+        patience: Patience,
     ) -> Result<Progress, AuthorizeError> {
         // The statement is asked about rooms: nobody may read all of them.
         let single = questions.iter().take_while(|asked| !asked.room.is_all()).count();
@@ -211,6 +222,11 @@ impl Authorizer {
                 failed: None,
             });
         }
+        let _turn = match patience {
+            Patience::None => None,
+            // Without a limit: each newcomer has one.
+            Patience::OfNewcomers => self.newcomers.acquire().await.ok(),
+        };
         let Answered { answers, failed, .. } =
             ask::ask(&self.database, &self.statement, source, questions).await?;
         Ok(Progress { answers, failed })

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{DbError, SqlState};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Error, Row, Statement};
 
@@ -249,6 +249,17 @@ fn answer(rows: &[Row]) -> Result<bool, AuthorizeError> {
 pub(super) fn is_passing(error: &PgError) -> bool {
     let class = error.sqlstate().map(|state| &state.code()[..2]);
     error.is_connection_lost() || matches!(class, None | Some("08" | "40" | "53" | "55" | "57" | "58"))
+}
+
+/// Whether the statement fails for the values that it was given: cardinality (two rows where one is wanted), data, constraints,
+/// what a function raises on its own (PostgreSQL manual, appendix A). A function in PL/pgSQL may raise any SQLSTATE: that counts
+/// unless it is one of [`is_passing`]. A name, type or privilege that is missing (42) is none of who asks, nor is an internal
+/// error (XX): a deployment may be half-way.
+pub(super) fn is_of_values(error: &PgError) -> bool {
+    let class = error.sqlstate().map(|state| &state.code()[..2]);
+    let routine = error.db_error().and_then(DbError::routine);
+    let is_raised = routine == Some("exec_stmt_raise");
+    matches!(class, Some("21" | "22" | "23" | "P0")) || is_raised && !is_passing(error)
 }
 
 pub(super) fn is_boolean(columns: &[tokio_postgres::Column]) -> bool {

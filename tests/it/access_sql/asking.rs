@@ -1,4 +1,6 @@
-//! Asking again: which statements a call costs, who waits for whom, and whom a question that fails harms.
+//! Asking again: which statements a call costs, and who waits for whom.
+
+mod failing;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -132,6 +134,13 @@ impl Scene {
         self.db.query_one(sql, &[]).await.expect("count").get(0)
     }
 
+    /// Since when the first of them does; empty if there is none.
+    async fn under_way(&self) -> String {
+        let sql = "select coalesce(min(xact_start)::text, '') from pg_stat_activity
+                   where datname = current_database() and wait_event = 'advisory'";
+        self.db.query_one(sql, &[]).await.expect("ask").get(0)
+    }
+
     /// How often the operator's statement was run, and in how many transactions.
     async fn asked(&self) -> (i64, i64) {
         let sql = "select coalesce(sum(calls) filter (where query like 'select exists (select from members%'), 0)::bigint,
@@ -218,21 +227,15 @@ async fn leases_to_end(scene: &Scene) -> Vec<(i32, Lease)> {
 
 /// While statements wait for a lock, users are expelled.
 async fn a_call_is_answered_meanwhile(scene: &Scene, mut leases: Vec<(i32, Lease)>) {
-    let under_way = async || {
-        let sql = "select coalesce(min(xact_start)::text, '') from pg_stat_activity
-                   where datname = current_database() and wait_event = 'advisory'";
-        let began = scene.db.query_one(sql, &[]).await.expect("ask");
-        began.get::<_, String>(0)
-    };
     // A statement is cut after two seconds. Should that be in between on a slow machine, the round says nothing.
     eventually(async || {
-        eventually(async || !under_way().await.is_empty()).await;
-        let before = under_way().await;
+        eventually(async || !scene.under_way().await.is_empty()).await;
+        let before = scene.under_way().await;
         let (user, mut lease) = leases.pop().expect("there are more rounds than time for them");
         let expel = format!("delete from members where user_id = {user}; select rowcast.reauthorize('1')");
         run(&scene.db, &expel).await;
         within(lease.ended()).await;
-        !before.is_empty() && before == under_way().await
+        !before.is_empty() && before == scene.under_way().await
     })
     .await;
 }
@@ -270,68 +273,35 @@ async fn a_call_does_not_wait_for_those_who_come() {
     a_call_is_answered_meanwhile(&scene, leases).await;
 }
 
-/// Raises `code` for user 9 as long as there is no room -1.
-fn nine_fails(code: &str) -> String {
-    format!(
-        "create function judge(room int, who int) returns boolean language plpgsql as $$
-         begin
-             if who = 9 and not exists (select from members where room_id = -1) then
-                 raise exception 'user %', who using errcode = '{code}';
-             end if;
-             return exists (select from members where room_id = room and user_id = who);
-         end $$;
-         insert into members values (1, 9)"
-    )
-}
-
-/// Room 1 with users 7, 8 and 9, whose question fails from now on with this SQLSTATE.
-async fn with_a_failing_question(code: &str) -> (Scene, [Lease; 3]) {
-    let statement = "select judge($1, ($2->>'sub')::int)";
-    let scene = Scene::prepared(&nine_fails(code), statement, NO_CLOCK).await;
-    let leases = [
-        scene.lease(r#"{"sub":"7"}"#, &["1"]).await,
-        scene.lease(r#"{"sub":"8"}"#, &["1"]).await,
-        scene.lease(r#"{"sub":"9"}"#, &["1"]).await,
-    ];
-    run(&scene.db, "delete from members where room_id = -1").await;
-    (scene, leases)
-}
-
 #[tokio::test]
-async fn a_question_that_fails_ends_those_who_asked_it_and_nobody_else() {
-    let (scene, [mut seven, mut eight, mut nine]) = with_a_failing_question("22023").await;
-    run(
-        &scene.db,
-        "delete from members where user_id = 8; select rowcast.reauthorize('1')",
-    )
-    .await;
-    within(eight.ended()).await;
-    within(nine.ended()).await;
-    scene.settle().await;
-    assert!(!has_ended(&mut seven));
-    run(
-        &scene.db,
-        "delete from members where user_id = 7; select rowcast.reauthorize('1')",
-    )
-    .await;
-    within(seven.ended()).await;
-}
-
-/// 55P03: a lock could not be had. The next moment it may.
-#[tokio::test]
-async fn what_fails_in_passing_is_asked_until_it_is_answered_and_nobody_waits_for_it() {
-    let (scene, [mut seven, mut eight, mut nine]) = with_a_failing_question("55P03").await;
-    let (_, before) = scene.asked().await;
-    run(
-        &scene.db,
-        "delete from members where user_id in (8, 9); select rowcast.reauthorize('1')",
-    )
-    .await;
-    within(eight.ended()).await;
-    // Of the three together, of those behind the failing one, and then of that one again and again.
-    eventually(async || scene.asked().await.1 > before + 4).await;
-    assert!(!has_ended(&mut nine) && !has_ended(&mut seven));
-    run(&scene.db, "insert into members values (-1, -1)").await;
-    within(nine.ended()).await;
-    assert!(!has_ended(&mut seven));
+async fn a_call_does_not_wait_for_a_room_that_hangs() {
+    let scene = Scene::new(NINE_WAITS, NO_CLOCK).await;
+    run(&scene.db, "insert into members values (2, 9)").await;
+    let leases = leases_to_end(&scene).await;
+    let mut nines = Vec::new();
+    for number in 0..40 {
+        let claims = format!(r#"{{"sub":"9","jti":"{number}"}}"#);
+        nines.push(scene.lease(&claims, &["2"]).await);
+    }
+    let gate = scene.db.connect().await;
+    run(&gate, "select pg_advisory_lock(1)").await;
+    run(&scene.db, "select rowcast.reauthorize('2')").await;
+    // Thrice one of them was given up. What is asked from then on was asked before.
+    let mut under_way = String::new();
+    for _ in 0..4 {
+        eventually(async || {
+            let now = scene.under_way().await;
+            let is_another = !now.is_empty() && now != under_way;
+            if is_another {
+                under_way = now;
+            }
+            is_another
+        })
+        .await;
+    }
+    a_call_is_answered_meanwhile(&scene, leases).await;
+    run(&scene.db, "delete from members where user_id = 9").await;
+    run(&gate, "select pg_advisory_unlock(1)").await;
+    let ended = within(join_all(nines.iter_mut().map(Lease::ended))).await;
+    assert!(ended.iter().all(|ended| *ended == Ended::Revoked));
 }
