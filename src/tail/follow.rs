@@ -202,7 +202,7 @@ impl Follow {
         if self.plan.has_changed().unwrap_or(false) {
             let _ = self.take_plan();
         }
-        let outcome = match self.reader.read(session).await {
+        let outcome = match self.control.answered(self.reader.read(session)).await {
             // The supervisor was told as well; the new plan wakes the wait.
             Err(ReadError::Replanned) => {
                 self.next_read = Instant::now() + REPLAN_INTERVAL;

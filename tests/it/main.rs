@@ -14,6 +14,7 @@ mod bell_model;
 mod cli;
 mod crowd;
 mod demo;
+mod faults;
 mod gaps_time;
 mod guards;
 mod hub;

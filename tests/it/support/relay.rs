@@ -36,7 +36,24 @@ impl Relay {
     /// `rowcast` with these arguments. Of the environment it gets none but PATH (and a log level): no setting of the
     /// machine's user. It ends with the test process, however that ends.
     pub fn start(arguments: &[&str]) -> Self {
-        let mut child = command(arguments)
+        Self::spawn(command(arguments))
+    }
+
+    /// The same, by a program that becomes `rowcast`: it and its arguments, behind which those of a shell's `$0` and the
+    /// command line follow.
+    pub fn start_by(program: &[String], arguments: &[&str]) -> Self {
+        let rowcast = command(arguments);
+        let mut command = command_of(&program[0]);
+        command
+            .args(&program[1..])
+            .arg("rowcast")
+            .arg(rowcast.get_program())
+            .args(rowcast.get_args());
+        Self::spawn(command)
+    }
+
+    fn spawn(mut command: Command) -> Self {
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -142,9 +159,14 @@ pub async fn run(arguments: &[&str]) -> (ExitStatus, String, String) {
 
 /// `rowcast` with these arguments, and none of the environment but PATH and a log level.
 pub fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_rowcast"));
+    let mut command = command_of(env!("CARGO_BIN_EXE_rowcast"));
+    command.args(arguments);
     command
-        .args(arguments)
+}
+
+fn command_of(program: &str) -> Command {
+    let mut command = Command::new(program);
+    command
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
         .env(

@@ -1,0 +1,79 @@
+//! The relay is out of file descriptors.
+
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
+use tokio::net::TcpStream;
+
+use super::trial::{Trial, set_up};
+use crate::support::{Relay, database, eventually};
+
+/// Idle connections, more than there are descriptors.
+const IDLE: usize = 100;
+
+/// Descriptors beyond those in use that are left.
+const LEFT: u64 = 20;
+
+fn limit_descriptors(relay: &Relay, soft: u64) {
+    let pid = i32::try_from(relay.pid()).ok().and_then(Pid::from_raw);
+    let limit = Rlimit {
+        current: Some(soft),
+        maximum: getrlimit(Resource::Nofile).maximum,
+    };
+    prlimit(pid, Resource::Nofile, limit).expect("set the relay's limit");
+}
+
+fn in_use(relay: &Relay) -> u64 {
+    let open = std::fs::read_dir(format!("/proc/{}/fd", relay.pid())).expect("its descriptors");
+    open.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u64>().ok())
+        .max()
+        .unwrap_or(0)
+}
+
+/// Fails without the pause after a failure to accept (the log is full of it), or where that failure ends the loop.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_lost_when_descriptors_run_out() {
+    let db = database().await;
+    set_up(&db).await;
+    let relay = Relay::serve(&db.relay_url, &["--head-timeout", "60s"]).await;
+    let trial = Trial::begin("the relay out of file descriptors", [&relay.url; 2], &db.app_url).await;
+    let mut inside = relay.client.stream("/v1/events?room=lobby").await;
+    inside.ready().await;
+    limit_descriptors(&relay, in_use(&relay) + LEFT);
+    let address = relay.url.trim_start_matches("http://").to_owned();
+    let mut idle = Vec::new();
+    for _ in 0..IDLE {
+        idle.push(
+            TcpStream::connect(&address)
+                .await
+                .expect("the kernel's backlog takes it"),
+        );
+    }
+    relay.logs("can't accept connections").await;
+    // Whoever is inside stays served.
+    trial.is_written().await;
+    inside.ids(5).await;
+    drop(idle);
+    eventually(async || {
+        let live = tokio::time::timeout(
+            std::time::Duration::from_secs(1),
+            relay.client.get("/health/live"),
+        );
+        live.await.is_ok_and(|answer| answer.status == 200)
+    })
+    .await;
+    trial.goes_on().await;
+    let complaints = relay
+        .log()
+        .iter()
+        .filter(|line| line.contains("can't accept"))
+        .count();
+    assert!(complaints < 1_000, "{complaints} lines: the log is flooded");
+    limit_descriptors(&relay, getrlimit(Resource::Nofile).current.unwrap_or(1 << 20));
+    trial
+        .end(
+            &format!(
+                "RLIMIT_NOFILE lowered to {LEFT} above what is open, {IDLE} idle connections, which then go"
+            ),
+            "who is inside stays served; who comes waits until there is room",
+        )
+        .await;
+}
