@@ -21,11 +21,10 @@ fn limit_descriptors(relay: &Relay, soft: u64) {
     prlimit(pid, Resource::Nofile, limit).expect("set the relay's limit");
 }
 
+/// How many are open. New ones take the lowest numbers, so this is also about the highest but for some inherited ones.
 fn in_use(relay: &Relay) -> u64 {
     let open = std::fs::read_dir(format!("/proc/{}/fd", relay.pid())).expect("its descriptors");
-    open.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u64>().ok())
-        .max()
-        .unwrap_or(0)
+    open.count() as u64
 }
 
 /// Fails without the pause after a failure to accept (the log is full of it), or where that failure ends the loop.

@@ -108,8 +108,10 @@ async fn nothing_is_lost_when_the_disk_is_full() {
         let Some((admin, _driver)) = crate::torture::try_connect(&server.urls.admin).await else {
             return true;
         };
-        let switch = "insert into filler values ('x'); select pg_switch_wal()";
-        let _ = admin.batch_execute(switch).await;
+        // Nothing that needs room but the log itself.
+        let log =
+            "select pg_logical_emit_message(false, 'rowcast', repeat('x', 100000)); select pg_switch_wal()";
+        let _ = admin.batch_execute(log).await;
         false
     })
     .await;

@@ -43,7 +43,7 @@ async fn nothing_is_lost_while_the_listener_is_frozen() {
     let relay = Relay::serve(&db.relay_url, &["--quiet-after", "50ms"]).await;
     let trial = Trial::begin("the listener frozen", [&relay.url; 2], &db.app_url).await;
     trial.desk().be_quiet();
-    relay.logs("to=\"armed\"").await;
+    relay.logs("\"to\":\"armed\"").await;
     let listener = listeners(&db).await;
     assert_eq!(listener.len(), 1);
     let frozen = Frozen::new(listener[0]);

@@ -100,11 +100,6 @@ impl Desk {
         table.clone_into(&mut self.table.lock().unwrap());
     }
 
-    /// The ids begin anew.
-    pub fn forget(&self) {
-        self.newest.store(0, Ordering::Relaxed);
-    }
-
     /// A row every other second is no storm: relays arm their bell.
     pub fn be_quiet(&self) {
         self.quiet.store(true, Ordering::Relaxed);

@@ -32,6 +32,8 @@ pub struct Subscriber {
     received: Arc<Mutex<Received>>,
     /// How long it waits for an answer before it takes the other side for gone.
     patience: Duration,
+    /// It was reset, and has not fetched afresh yet.
+    is_void: bool,
 }
 
 impl Subscriber {
@@ -66,6 +68,7 @@ impl Subscriber {
             addresses,
             received: Arc::new(Mutex::new(received)),
             patience: TIMEOUT,
+            is_void: false,
         }
     }
 
@@ -96,6 +99,10 @@ impl Subscriber {
         let transport = self.received.lock().unwrap().transport;
         while !end.is_cancelled() {
             let session = async {
+                if self.is_void {
+                    self.fetch_afresh().await;
+                    self.is_void = false;
+                }
                 let pause = match transport {
                     Transport::Sse | Transport::Ndjson => self.stream().await,
                     Transport::LongPoll => self.poll(true).await,
@@ -225,7 +232,7 @@ impl Subscriber {
         let before = self.received.lock().unwrap().cursor.clone();
         self.begin(cursor).await;
         if self.received.lock().unwrap().may_be_reset {
-            self.fetch_afresh().await;
+            self.is_void = true;
             return self.received.lock().unwrap().resets.push(code.to_owned());
         }
         let mut received = self.received.lock().unwrap();

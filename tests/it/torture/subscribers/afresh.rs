@@ -41,8 +41,13 @@ impl Subscriber {
             lowest = ids.iter().min().copied();
             let mut received = self.received.lock().unwrap();
             let session = received.sessions.len() - 1;
-            received.ids.extend(ids.iter().map(|&id| (id, session)));
-            received.listed.extend(ids);
+            // What came meanwhile does not come again.
+            let news: Vec<i64> = ids
+                .into_iter()
+                .filter(|id| !received.ids.contains_key(id))
+                .collect();
+            received.ids.extend(news.iter().map(|&id| (id, session)));
+            received.listed.extend(news);
         }
     }
 }
