@@ -10,7 +10,8 @@ export ROWCAST_FAULT_SECONDS
 log=target/faults.log
 mkdir -p target docs
 status=0
-cargo test --locked --test it faults:: -- --nocapture >"$log" 2>&1 || status=$?
+# Outages are mostly waiting: more at a time than there are processors.
+cargo test --locked --test it faults:: -- --nocapture --test-threads=6 >"$log" 2>&1 || status=$?
 grep -a -o 'FAULT	.*' "$log" | sort >target/faults.tsv || true
 if [ "$status" -ne 0 ]; then
     grep -a -E 'panicked|^test result' -A 3 "$log" >&2 || true

@@ -91,7 +91,7 @@ async fn nothing_is_lost_when_the_way_to_the_clients_swallows_everything() {
         outage().as_secs()
     );
     trial
-        .end(&done, "nothing, until their own patience is over (5 s)")
+        .end(&done, "nothing, until their own patience is over (3 s)")
         .await;
 }
 
@@ -207,7 +207,7 @@ async fn nothing_is_lost_when_the_relays_link_is_down() {
     trial
         .end(
             &done,
-            "nothing, until the link is back or their own patience is over (5 s)",
+            "nothing, until the link is back or their own patience is over (3 s)",
         )
         .await;
 }

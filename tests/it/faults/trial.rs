@@ -21,7 +21,7 @@ const TABLE: &str = "create table messages (
     create index on messages (room_id, id)";
 
 /// How long a subscriber waits for an answer: longer than a long poll of theirs, and no longer than a client would.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Transactions that are committed before anybody looks whether rows arrive.
 const BEFORE: u64 = 4;

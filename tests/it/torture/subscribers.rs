@@ -182,7 +182,7 @@ impl Subscriber {
     /// The answer, if it is 200; what else can be is noted.
     async fn send(&mut self, request: RequestBuilder) -> Option<Response> {
         let Ok(answer) = timeout(self.patience, request.send()).await else {
-            self.received.lock().unwrap().tally.refused += 1;
+            self.received.lock().unwrap().tally.left += 1;
             return None;
         };
         let answer = match answer {
