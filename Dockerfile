@@ -15,6 +15,7 @@ RUN useradd --system --user-group --no-create-home rowcast
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 COPY --from=build /rowcast /usr/local/bin/rowcast
 USER rowcast
+# Every address of the container: `rowcast serve` does not start so until --auth (ROWCAST_AUTH) says who may read.
 ENV ROWCAST_LISTEN=0.0.0.0:8080
 EXPOSE 8080
 # Streams end with `event: end` over the grace period.

@@ -26,6 +26,8 @@ struct Sources {
     broken: BTreeMap<String, BrokenSource>,
     /// What the schema check found, by source.
     findings: BTreeMap<String, Vec<String>>,
+    /// Why nobody can be let read a source, by source.
+    misfits: BTreeMap<String, String>,
 }
 
 impl Sources {
@@ -135,6 +137,7 @@ impl Relay {
     pub fn remove(&self, name: &str) -> Option<Arc<LiveSource>> {
         let mut sources = self.write();
         sources.findings.remove(name);
+        sources.misfits.remove(name);
         sources.live.remove(name)
     }
 
@@ -152,6 +155,23 @@ impl Relay {
         changed
     }
 
+    /// Notes why nobody can be let read a source, or that they can; the reason, where it is a new one.
+    pub fn set_misfit(&self, name: &str, misfit: Option<String>) -> Option<String> {
+        let mut sources = self.write();
+        match misfit {
+            None => sources.misfits.remove(name).and(None),
+            Some(reason) => {
+                let known = sources.misfits.insert(name.to_owned(), reason.clone());
+                (known.as_ref() != Some(&reason)).then_some(reason)
+            }
+        }
+    }
+
+    /// Why nobody can be let read sources, of each where it is so.
+    pub fn misfits(&self) -> Vec<String> {
+        self.read().misfits.values().cloned().collect()
+    }
+
     /// Whether this relay should be sent requests, and why not.
     pub fn readiness(&self) -> Readiness {
         let sources = self.read();
@@ -167,6 +187,9 @@ impl Relay {
             );
         }
         for (name, BrokenSource { reason, .. }) in &sources.broken {
+            readiness.reasons.push(format!("source {name}: {reason}"));
+        }
+        for (name, reason) in &sources.misfits {
             readiness.reasons.push(format!("source {name}: {reason}"));
         }
         if matches!(*self.listening.borrow(), ListenStatus::Down { .. }) {

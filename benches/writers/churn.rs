@@ -84,9 +84,12 @@ pub async fn measure(args: &Args) -> anyhow::Result<()> {
         .client
         .execute(include_str!("sql/attach_churn.sql"), &[&keep_text])
         .await?;
-    let relay_url = relay_role(&server, &database.client, &database.name).await?;
+    database
+        .client
+        .batch_execute(include_str!("sql/churn_functions.sql"))
+        .await?;
     let interval = format!("{}ms", hour.as_millis() / 10);
-    let follower = Follower::start(&server, &relay_url, &["--prune-interval", &interval]).await?;
+    let follower = Follower::start(&server, &database.relay_url, &["--prune-interval", &interval]).await?;
     let first = Sample::take(&database.client).await?;
     let day = tokio::join!(
         pgbench::run(
@@ -113,17 +116,6 @@ pub async fn measure(args: &Args) -> anyhow::Result<()> {
     report.add(&table(&note, first, &hours, hour, keep));
     report.say(&verdict(&hours, args.keep_hours));
     report.end(args.results().as_deref())
-}
-
-/// Makes the relay's own role; the URL of the database for it.
-async fn relay_role(server: &Server, client: &Client, database: &str) -> anyhow::Result<String> {
-    let password = server.postgres.password();
-    let statement = format!(include_str!("sql/churn_role.sql"), password = password);
-    client.batch_execute(&statement).await?;
-    Ok(format!(
-        "postgres://relay:{password}@127.0.0.1:{}/{database}",
-        server.postgres.port()
-    ))
 }
 
 /// A sample at the end of each hour.

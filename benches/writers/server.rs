@@ -24,6 +24,8 @@ pub struct Server {
 pub struct Database {
     pub name: String,
     pub url: String,
+    /// For relays: the URL of a role that can read what is attached, and no more.
+    pub relay_url: String,
     pub client: Client,
 }
 
@@ -41,6 +43,12 @@ impl Server {
             .batch_execute(&format!("create database {TEMPLATE}"))
             .await?;
         rowcast::pg::migrate::migrate(&postgres.url(TEMPLATE)).await?;
+        let password = postgres.password();
+        let relay_role = format!(include_str!("sql/relay_role.sql"), password = password);
+        connect(&postgres.url(TEMPLATE))
+            .await?
+            .batch_execute(&relay_role)
+            .await?;
         Ok(Self {
             postgres,
             admin,
@@ -56,9 +64,16 @@ impl Server {
             .batch_execute(&format!("create database {name} template {TEMPLATE}"))
             .await?;
         let url = self.postgres.url(&name);
+        let (port, password) = (self.postgres.port(), self.postgres.password());
+        let relay_url = format!("postgres://relay:{password}@127.0.0.1:{port}/{name}");
         let client = connect(&url).await?;
         client.batch_execute(include_str!("sql/table.sql")).await?;
-        Ok(Database { name, url, client })
+        Ok(Database {
+            name,
+            url,
+            relay_url,
+            client,
+        })
     }
 
     /// Writes all that is dirty, so that what follows begins alike.

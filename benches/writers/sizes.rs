@@ -30,7 +30,7 @@ pub async fn measure(server: &mut Server, args: &Args) -> anyhow::Result<Table> 
             let database = server.database().await?;
             mode.install(&database).await?;
             let mut follower = match mode.is_followed() {
-                true => Some(Follower::start(server, &database.url, &[]).await?),
+                true => Some(Follower::start(server, &database.relay_url, &[]).await?),
                 false => None,
             };
             server.checkpoint().await?;

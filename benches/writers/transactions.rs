@@ -127,7 +127,7 @@ impl Workload {
             listener.batch_execute("listen messages").await?;
         }
         let mut follower = match mode.is_followed() {
-            true => Some(Follower::start(server, &database.url, &[]).await?),
+            true => Some(Follower::start(server, &database.relay_url, &[]).await?),
             false => None,
         };
         server.checkpoint().await?;

@@ -13,7 +13,7 @@ use axum::http::HeaderValue;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::auth::{Gate, KeyError};
+use crate::auth::{Gate, Keyring};
 use crate::config::ServeConfig;
 use crate::http::limits::descriptors;
 use crate::http::serve::Server;
@@ -62,8 +62,6 @@ pub enum AppError {
     },
     #[error(transparent)]
     Tls(#[from] TlsError),
-    #[error(transparent)]
-    Keys(#[from] KeyError),
     /// `--authorize-sql` fits none of the sources.
     #[error("{0}")]
     Question(String),
@@ -95,7 +93,11 @@ impl App {
     ///
     /// # Errors
     /// [`AppError`], one line that names the option.
-    pub async fn bind(config: &ServeConfig, wrap: impl FnOnce(Router) -> Router) -> Result<Self, AppError> {
+    pub async fn bind(
+        config: &ServeConfig,
+        keyring: Keyring,
+        wrap: impl FnOnce(Router) -> Router,
+    ) -> Result<Self, AppError> {
         let (database, listen) = databases(config).await?;
         let certificate = match &config.tls {
             None => None,
@@ -115,7 +117,7 @@ impl App {
         };
         let settings = http_settings(config)?;
         let limits = settings.limits.clone();
-        let gate = Arc::new(Gate::new(&config.auth, &database)?);
+        let gate = Arc::new(Gate::new(keyring, &database));
         tasks.spawn("gate", {
             let (gate, bell, stop) = (gate.clone(), bell.clone(), tasks.stop.clone());
             async move { gate.watch(&bell, stop).await }
@@ -136,7 +138,7 @@ impl App {
             pace_options(config),
         );
         supervisor.update().await.map_err(AppError::Registry)?;
-        check_question(&relay, &gate).await?;
+        check_question(&relay)?;
         Ok(Self {
             server,
             address,
@@ -308,16 +310,12 @@ async fn databases(config: &ServeConfig) -> Result<(Database, Database), AppErro
 
 /// A question that fits none of the attached tables is a mistake of whoever starts the relay. One that fits some must not
 /// keep it from starting: an application may attach another table at any time. The log and `/health/ready` name those.
-async fn check_question(relay: &Relay, gate: &Gate) -> Result<(), AppError> {
-    let sources = relay.sources();
-    let mut misfit = None;
-    for source in &sources {
-        match gate.misfit(&source.definition()).await {
-            Some(reason) => misfit = Some(reason),
-            None => return Ok(()),
-        }
+fn check_question(relay: &Relay) -> Result<(), AppError> {
+    let mut misfits = relay.misfits();
+    match misfits.pop() {
+        Some(reason) if misfits.len() + 1 == relay.sources().len() => Err(AppError::Question(reason)),
+        _ => Ok(()),
     }
-    misfit.map_or(Ok(()), |reason| Err(AppError::Question(reason)))
 }
 
 fn http_settings(config: &ServeConfig) -> Result<HttpSettings, AppError> {

@@ -98,7 +98,12 @@ impl Supervisor {
         let names: Vec<String> = listed.iter().map(|listed| listed.name.clone()).collect();
         for listed in listed {
             match listed.source {
-                Ok(source) => self.follow(source),
+                Ok(source) => {
+                    // What is wrong with a table that was attached just now is told now.
+                    if self.follow(source) {
+                        self.next_check = Instant::now();
+                    }
+                }
                 Err(reason) => {
                     let ordinal = listed.ordinal;
                     let reason = reason.to_string();
@@ -121,7 +126,8 @@ impl Supervisor {
         Ok(())
     }
 
-    fn follow(&self, source: Source) {
+    /// Says whether it is new, or another than before.
+    fn follow(&self, source: Source) -> bool {
         let name = source.name.clone();
         // One that its own tail found detached is over, even if the name is attached again by now.
         let live = self
@@ -130,10 +136,11 @@ impl Supervisor {
             .ok()
             .filter(|live| live.control().state() != State::Gone);
         if let Some(live) = live {
-            if live.redefine(source) {
+            let is_other = live.redefine(source);
+            if is_other {
                 tracing::info!(source = %name, "its definition changed");
             }
-            return;
+            return is_other;
         }
         tracing::info!(source = %name, relation = %source.relation, "attached");
         let live = LiveSource::new(self.database.clone(), source, self.limits);
@@ -148,13 +155,19 @@ impl Supervisor {
         let stop = live.stopped_with(&self.tasks.stop);
         self.relay.insert(live);
         self.tasks.spawn("tail", tail.run(stop));
+        true
     }
 
     async fn check(&self, session: &tokio_postgres::Client) -> Result<(), PgError> {
         for live in self.relay.sources() {
             let source = live.definition();
-            let mut findings = source::check(session, &source).await?;
-            findings.extend(self.gate.misfit(&source).await);
+            // Where the database can't say, what was known stands.
+            if let Some(fits) = self.gate.fits(&source).await
+                && let Some(reason) = self.relay.set_misfit(&source.name, fits.err())
+            {
+                tracing::warn!(source = %source.name, "{reason}");
+            }
+            let findings = source::check(session, &source).await?;
             if self.relay.set_findings(&source.name, findings.clone()) {
                 for finding in findings {
                     tracing::warn!(source = %source.name, "{finding}");

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use super::access::{Access, Rooms, Via};
 use super::claims::{Claims, Pattern};
+use super::failures::{Consequence, Failures};
 use super::keys::KeyError;
 use super::lease::{Lease, Register};
 use super::token::{TokenError, Verifier};
@@ -34,9 +35,9 @@ pub enum Refusal {
     /// They may not do this.
     #[error("not among the rooms that are admitted")]
     Forbidden,
-    /// It can't be found out now; why, for the log.
-    #[error("{0}")]
-    Unavailable(String),
+    /// It can't be found out now; the log has why.
+    #[error("it can't be found out")]
+    Unavailable,
 }
 
 /// Lets in, hands out leases, and takes them back.
@@ -51,6 +52,27 @@ pub(super) struct Guard {
     pub tickets: Tickets,
     pub authorizer: Option<Authorizer>,
     pub register: Arc<Register>,
+    pub failures: Failures,
+}
+
+/// What the options say of access, with its keys loaded.
+pub struct Keyring {
+    /// `None`: nobody is asked for a token.
+    jwt: Option<(JwtConfig, Verifier)>,
+}
+
+impl Keyring {
+    /// Loads the keys: to be done before anything is changed in the database.
+    ///
+    /// # Errors
+    /// Keys that can't be used; one line that names the option.
+    pub fn load(auth: &Auth) -> Result<Self, KeyError> {
+        let jwt = match auth {
+            Auth::None => None,
+            Auth::Jwt(config) => Some((JwtConfig::clone(config), Verifier::new(config)?)),
+        };
+        Ok(Self { jwt })
+    }
 }
 
 impl Gate {
@@ -59,36 +81,20 @@ impl Gate {
         Self { guard: None }
     }
 
-    /// Whether the keys of the options can be used: to be known before anything is changed in the database.
-    ///
-    /// # Errors
-    /// As [`Gate::new`].
-    pub fn check_keys(auth: &Auth) -> Result<(), KeyError> {
-        match auth {
-            Auth::None => Ok(()),
-            Auth::Jwt(config) => Verifier::new(config).map(drop),
-        }
-    }
-
     /// The gate that the options ask for.
-    ///
-    /// # Errors
-    /// Keys that can't be used; one line that names the option.
-    pub fn new(auth: &Auth, database: &Database) -> Result<Self, KeyError> {
-        let guard = match auth {
-            Auth::None => return Ok(Self::open()),
-            Auth::Jwt(config) => Some(Guard {
-                verifier: Verifier::new(config)?,
-                tickets: Tickets::new(database.clone()),
-                authorizer: config
-                    .authorize_sql
-                    .as_ref()
-                    .map(|sql| Authorizer::new(database.clone(), sql.clone())),
-                register: Arc::default(),
-                config: JwtConfig::clone(config),
-            }),
-        };
-        Ok(Self { guard })
+    pub fn new(keyring: Keyring, database: &Database) -> Self {
+        let guard = keyring.jwt.map(|(config, verifier)| Guard {
+            verifier,
+            tickets: Tickets::new(database.clone()),
+            authorizer: config
+                .authorize_sql
+                .as_ref()
+                .map(|sql| Authorizer::new(database.clone(), sql.clone())),
+            register: Arc::default(),
+            failures: Failures::default(),
+            config,
+        });
+        Self { guard }
     }
 
     /// How tokens are taken; `None`: nobody is asked for one.
@@ -96,11 +102,16 @@ impl Gate {
         self.guard.as_ref().map(|guard| &guard.config)
     }
 
-    /// Why the question to the database does not fit the rooms of this source, so that nobody can read them.
-    pub async fn misfit(&self, source: &Source) -> Option<String> {
-        let authorizer = self.guard.as_ref()?.authorizer.as_ref()?;
-        let error = authorizer.check_statement(source).await.err()?;
-        error.is_misfit().then(|| error.to_string())
+    /// Whether the question to the database fits the rooms of this source; why not, where nobody can read them. `None`: the
+    /// database can't say now.
+    pub async fn fits(&self, source: &Source) -> Option<Result<(), String>> {
+        let Some(authorizer) = self.guard.as_ref().and_then(|guard| guard.authorizer.as_ref()) else {
+            return Some(Ok(()));
+        };
+        match authorizer.check_statement(source).await {
+            Ok(()) => Some(Ok(())),
+            Err(error) => error.is_misfit().then(|| Err(error.to_string())),
+        }
     }
 
     /// Of the bearer of a token. Where nobody is asked for one it is not looked at.
@@ -114,7 +125,7 @@ impl Gate {
         match guard.verifier.verify(token).await {
             Ok(claims) => Ok(guard.access(claims, via)),
             Err(TokenError::Expired) => Err(Refusal::Over),
-            Err(error @ TokenError::KeysUnavailable) => Err(Refusal::Unavailable(error.to_string())),
+            Err(error @ TokenError::KeysUnavailable) => Err(guard.unavailable("", &error)),
             Err(error) => Err(Refusal::Bad(error.to_string())),
         }
     }
@@ -128,7 +139,8 @@ impl Gate {
         let Some(guard) = &self.guard else {
             return Ok(Access::open());
         };
-        let good_for = guard.tickets.look_at(ticket).await.map_err(unavailable)?;
+        let good_for = guard.tickets.look_at(ticket).await;
+        let good_for = good_for.map_err(|error| guard.unavailable("", &error))?;
         let GoodFor {
             source,
             rooms,
@@ -161,7 +173,8 @@ impl Gate {
         let Some(guard) = &self.guard else {
             return Ok(());
         };
-        let used = guard.tickets.redeem(ticket).await.map_err(unavailable)?;
+        let used = guard.tickets.redeem(ticket).await;
+        let used = used.map_err(|error| guard.unavailable("", &error))?;
         used.map(drop).ok_or_else(no_ticket)
     }
 
@@ -211,20 +224,15 @@ impl Gate {
         };
         guard.check(access, source, rooms).await?;
         let lifetime = guard.config.ticket_lifetime;
-        let ticket = guard
+        let name = &source.definition().name;
+        let issued = guard
             .tickets
-            .issue(
-                &source.definition().name,
-                rooms,
-                claims,
-                access.expires_at,
-                lifetime,
-            )
-            .await
-            .map_err(|error| match error {
-                TicketError::TooLarge { .. } => Refusal::TooMuch,
-                TicketError::Database(error) => unavailable(error),
-            })?;
+            .issue(name, rooms, claims, access.expires_at, lifetime)
+            .await;
+        let ticket = issued.map_err(|error| match error {
+            TicketError::TooLarge { .. } => Refusal::TooMuch,
+            TicketError::Database(error) => guard.unavailable(name, &error),
+        })?;
         Ok(Some((ticket, lifetime)))
     }
 }
@@ -273,23 +281,24 @@ impl Guard {
         if rooms.iter().any(Room::is_all) {
             return Err(Refusal::Forbidden);
         }
-        let may_read = authorizer
-            .may_read(&definition, rooms, claims)
-            .await
-            .map_err(unavailable)?;
+        let may_read = authorizer.may_read(&definition, rooms, claims).await;
+        let may_read = may_read.map_err(|error| self.unavailable(&definition.name, &error))?;
         match may_read.iter().all(|may| *may) {
             true => Ok(()),
             false => Err(Refusal::Forbidden),
         }
     }
+
+    /// `source` is empty where it is about none.
+    fn unavailable(&self, source: &str, error: &dyn std::fmt::Display) -> Refusal {
+        self.failures
+            .note(Consequence::NotAdmitted, source, error.to_string(), 1);
+        Refusal::Unavailable
+    }
 }
 
 fn no_ticket() -> Refusal {
     Refusal::Bad("the ticket is used, over, or none".to_owned())
-}
-
-fn unavailable(error: impl std::fmt::Display) -> Refusal {
-    Refusal::Unavailable(error.to_string())
 }
 
 /// `sub` of claims that were verified when the ticket was issued.

@@ -4,11 +4,14 @@
 //! is answered with no when it is asked again. The register knows all leases of the process; it does no I/O, and its
 //! lock is short.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry as Place;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
+use sha2::{Digest, Sha256};
 use slab::Slab;
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
@@ -81,36 +84,71 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         if let Some(held) = &self.held {
-            held.register.entries().remove(held.key);
+            let entry = held.register.entries().remove(held.key);
+            // Nobody need be asked about it any longer.
+            entry.over.cancel();
         }
     }
 }
 
-/// What is asked again about one lease. Never about several at once: a room that makes the question fail would then keep the
-/// others of its bearer from an answer.
+/// What is asked again: one room and one token's claims. Leases that depend on the same question share it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct QuestionKey {
+    /// The address of its [`LiveSource`], which the question keeps alive: one that is attached anew is another.
+    source: usize,
+    room: RoomHash,
+    /// SHA-256 of the claims' text.
+    claims: [u8; 32],
+}
+
+impl QuestionKey {
+    /// Tells sources apart.
+    pub fn source(&self) -> usize {
+        self.source
+    }
+
+    /// A number below `shares`, the same whenever it is asked.
+    pub fn share(&self, shares: usize) -> usize {
+        let bytes = [self.claims[0], self.claims[1]];
+        (usize::from(u16::from_le_bytes(bytes)) + usize::from(self.room.first_byte())) % shares
+    }
+}
+
+/// A question, and the leases that end where it is answered with no.
+#[derive(Clone)]
 pub struct Question {
     pub source: Arc<LiveSource>,
+    pub room: Room,
     /// The claims as JSON text.
     pub claims: Arc<str>,
-    /// One that may no longer be read ends the lease.
-    pub rooms: Box<[Room]>,
-    revoked: CancellationToken,
+    leases: Vec<CancellationToken>,
 }
 
 impl Question {
-    /// Ends the lease.
+    /// Ends the leases.
     pub fn revoke(&self) {
-        self.revoked.cancel();
+        self.leases.iter().for_each(CancellationToken::cancel);
+    }
+
+    /// How many leases depend on it.
+    pub fn leases(&self) -> usize {
+        self.leases.len()
+    }
+
+    /// Whether any of the leases is still there.
+    pub fn is_wanted(&self) -> bool {
+        self.leases.iter().any(|lease| !lease.is_cancelled())
     }
 }
 
 struct Entry {
     source: Arc<LiveSource>,
-    name: Arc<str>,
     rooms: Box<[Room]>,
-    hashes: Box<[RoomHash]>,
+    /// Of the rooms, in their order.
+    keys: Box<[QuestionKey]>,
     claims: Arc<str>,
-    revoked: CancellationToken,
+    /// Cancelled where its rooms may no longer be read, and where it is dropped.
+    over: CancellationToken,
 }
 
 /// The leases of a process.
@@ -129,14 +167,19 @@ impl Register {
         let Some(claims) = &access.claims else {
             return Lease::endless();
         };
-        let revoked = CancellationToken::new();
+        let over = CancellationToken::new();
+        let hashed: [u8; 32] = Sha256::digest(claims.as_bytes()).into();
+        let key_of = |room| QuestionKey {
+            source: Arc::as_ptr(source).addr(),
+            room: RoomHash::of(room),
+            claims: hashed,
+        };
         let key = self.entries().insert(Entry {
             source: source.clone(),
-            name: source.definition().name.as_str().into(),
             rooms: rooms.into(),
-            hashes: rooms.iter().map(RoomHash::of).collect(),
+            keys: rooms.iter().map(key_of).collect(),
             claims: claims.clone(),
-            revoked: revoked.clone(),
+            over: over.clone(),
         });
         Lease {
             held: Some(Held {
@@ -145,28 +188,40 @@ impl Register {
                 expiry: access
                     .expires_at
                     .map(|at| Box::pin(tokio::time::sleep_until(end_of(at)))),
-                revoked: Box::pin(revoked.cancelled_owned()),
+                revoked: Box::pin(over.cancelled_owned()),
             }),
         }
     }
 
-    /// The questions about the rooms that `concerns` picks, by the number of their lease, their source and their hash.
-    pub fn questions(&self, concerns: impl Fn(usize, &str, &RoomHash) -> bool) -> Vec<Question> {
-        let entries = self.entries();
-        let question = |(key, entry): (usize, &Entry)| {
-            let rooms = entry.rooms.iter().zip(&entry.hashes);
-            let rooms: Box<[Room]> = rooms
-                .filter(|(_, hash)| concerns(key, &entry.name, hash))
-                .map(|(room, _)| room.clone())
-                .collect();
-            (!rooms.is_empty()).then(|| Question {
-                source: entry.source.clone(),
-                claims: entry.claims.clone(),
-                rooms,
-                revoked: entry.revoked.clone(),
-            })
-        };
-        entries.iter().filter_map(question).collect()
+    /// The questions that `picks` picks, by the name of their source, their room and their key, with what it says of them. Each
+    /// has all of its leases.
+    pub fn questions<T>(
+        &self,
+        picks: impl Fn(&str, &RoomHash, &QuestionKey) -> Option<T>,
+    ) -> HashMap<QuestionKey, (T, Question)> {
+        let mut questions = HashMap::new();
+        for (_, entry) in self.entries().iter() {
+            let definition = entry.source.definition();
+            for (room, key) in entry.rooms.iter().zip(&entry.keys) {
+                let Some(picked) = picks(&definition.name, &key.room, key) else {
+                    continue;
+                };
+                let lease = entry.over.clone();
+                match questions.entry(*key) {
+                    Place::Vacant(place) => {
+                        let question = Question {
+                            source: entry.source.clone(),
+                            room: room.clone(),
+                            claims: entry.claims.clone(),
+                            leases: vec![lease],
+                        };
+                        place.insert((picked, question));
+                    }
+                    Place::Occupied(mut place) => place.get_mut().1.leases.push(lease),
+                }
+            }
+        }
+        questions
     }
 }
 

@@ -12,17 +12,19 @@
 
 mod access;
 mod claims;
+mod failures;
 mod gate;
 mod json;
 mod jwks;
 mod keys;
 mod lease;
+mod queue;
 mod token;
 mod watch;
 
 pub use access::{Access, Rooms, Via};
 pub use claims::{Claims, Pattern, RoomsClaim};
-pub use gate::{Gate, Refusal};
+pub use gate::{Gate, Keyring, Refusal};
 pub use keys::KeyError;
 pub use lease::{Ended, Lease};
 pub use token::{TokenError, Verifier};

@@ -9,10 +9,10 @@ mod usage;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::app::App;
-use crate::auth::Gate;
+use crate::auth::Keyring;
 use crate::config::{ServeArgs, ServeConfig};
 use crate::demo::{self, Demo, Site};
 use crate::pg::migrate::migrate;
@@ -75,9 +75,20 @@ pub struct DemoArgs {
     #[arg(long, env = "ROWCAST_LISTEN", value_name = "ADDRESS:PORT")]
     pub listen: Option<SocketAddr>,
 
+    /// Who may read and write; must be given where --listen is not a loopback address [default there: none]
+    #[arg(long, value_enum)]
+    pub auth: Option<DemoAuth>,
+
     /// Directory with PostgreSQL's programs (initdb, postgres) [default: searched for]
     #[arg(long, env = "ROWCAST_PG_BIN", value_name = "DIRECTORY")]
     pub pg_bin: Option<PathBuf>,
+}
+
+/// What `--auth` of the demo takes: its page has no tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DemoAuth {
+    /// Everybody who can reach the address
+    None,
 }
 
 /// Runs one command to its end.
@@ -105,12 +116,12 @@ pub async fn run(invocation: Invocation) -> anyhow::Result<()> {
 
 async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let config = ServeConfig::new(args)?;
-    Gate::check_keys(&config.auth)?;
+    let keyring = Keyring::load(&config.auth)?;
     let applied = migrate(&config.database_url).await.map_err(usage::database)?;
     if !applied.is_empty() {
         tracing::info!(?applied, "schema rowcast was brought to this version");
     }
-    let app = App::bind(&config, |routes| routes).await?;
+    let app = App::bind(&config, keyring, |routes| routes).await?;
     Ok(app.run_until_signalled().await?)
 }
 
@@ -122,6 +133,9 @@ fn print_config(args: ServeArgs, settings: &str) -> anyhow::Result<()> {
 }
 
 async fn demo(args: DemoArgs) -> anyhow::Result<()> {
+    if let (Some(listen), None) = (args.listen, args.auth) {
+        demo::refuse_open(listen)?;
+    }
     let demo = Demo::prepare(args.pg_bin).await?;
     let url = demo.database_url();
     tables::attach_demo(&url).await?;
@@ -129,7 +143,8 @@ async fn demo(args: DemoArgs) -> anyhow::Result<()> {
     let switches = demo::Switches::default();
     let site = Site::open(&url, switches.clone()).await?;
     let config = ServeConfig::for_demo(&url, listen)?;
-    let app = App::bind(&config, |routes| site.around(routes)).await?;
+    let keyring = Keyring::load(&config.auth)?;
+    let app = App::bind(&config, keyring, |routes| site.around(routes)).await?;
     println!("{}", demo.invitation(app.address()));
     let writer = demo::start_writer(url, switches.writing());
     let result = app.run_until_signalled().await;

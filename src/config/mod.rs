@@ -168,8 +168,8 @@ impl ServeConfig {
         self.auth == Auth::None && self.listen.iter().all(|address| address.ip().is_loopback())
     }
 
-    /// The demo's: the defaults (and what the environment says of them), its own database and address, and publishing; it ends
-    /// within a second.
+    /// The demo's: the defaults, its own database and address, everybody, and publishing; it ends within a second. What the
+    /// environment says is for the relay of its user (keys of tokens, another database to listen at): nothing of it is read.
     pub fn for_demo(database_url: &str, listen: SocketAddr) -> Result<Self, ConfigError> {
         let listen = listen.to_string();
         let words = [
@@ -178,11 +178,13 @@ impl ServeConfig {
             database_url,
             "--listen",
             &listen,
+            "--auth",
+            "none",
             "--allow-publish",
             "--grace-period",
             "1s",
         ];
-        let command = ServeArgs::augment_args(clap::Command::new("demo"));
+        let command = ServeArgs::augment_args(clap::Command::new("demo")).mut_args(|option| option.env(None));
         let matches = command
             .try_get_matches_from(words)
             .map_err(|error| ConfigError::Demo(error.to_string()))?;
@@ -252,6 +254,17 @@ mod tests {
             );
         }
         assert!(config(&["--listen", "[::1]:0"]).is_ok());
+    }
+
+    /// A name may have several, and the first that can be bound is served.
+    #[test]
+    fn one_open_address_among_others_is_enough() {
+        let access = || Program::parse_from(["rowcast"]).serve.access;
+        let [local, open] = ["127.0.0.1:80", "192.0.2.1:80"].map(|text| text.parse().expect("an address"));
+        for listen in [[local, open], [open, local]] {
+            assert_eq!(Auth::new(access(), &listen), Err(ConfigError::AuthMissing(open)));
+        }
+        assert_eq!(Auth::new(access(), &[local, local]), Ok(Auth::None));
     }
 
     #[test]

@@ -110,6 +110,17 @@ pub fn listen_address(asked: Option<SocketAddr>) -> SocketAddr {
     })
 }
 
+/// # Errors
+/// The address is one that others reach.
+pub fn refuse_open(listen: SocketAddr) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        listen.ip().is_loopback(),
+        "--listen (ROWCAST_LISTEN) {listen} is not a loopback address, and everybody who reaches it could read and write what is \
+         in the demo; --auth none says that this is meant"
+    );
+    Ok(())
+}
+
 /// A session, driven by a task that ends with it.
 async fn connect(url: &str) -> anyhow::Result<Client> {
     let (client, connection) = tokio_postgres::connect(url, NoTls)

@@ -148,13 +148,10 @@ impl From<Refusal> for ApiError {
                 "These rooms, and the claims of the token, are too much for one ticket: name fewer rooms.",
             ),
             Refusal::Forbidden => Self::forbidden(),
-            Refusal::Unavailable(reason) => {
-                tracing::warn!(reason, "who may read can't be found out: nobody is admitted");
-                Self::new(
-                    ErrorCode::DatabaseUnavailable,
-                    "Whether you may do this can't be found out at the moment. Try again.",
-                )
-            }
+            Refusal::Unavailable => Self::new(
+                ErrorCode::DatabaseUnavailable,
+                "Whether you may do this can't be found out at the moment. Try again.",
+            ),
         }
     }
 }

@@ -145,26 +145,35 @@ async fn answer(
     rooms: Vec<Room>,
     params: &Params,
     asker: &Asker,
-    lease: Lease,
+    mut lease: Lease,
 ) -> Result<Response, ApiError> {
     // A poll does not wait for a database that is known to be away.
     source.available()?;
     let limit = params.limit;
-    if let (None, Some(wait)) = (params.before, params.wait) {
-        let _subscribed = asker.subscribe(shared)?;
-        let subscription = subscription(rooms, params, 0, limit + 1);
-        let enter = asker.enter(shared);
-        return poll::long(source, subscription, limit, wait, &shared.drain, lease, enter).await;
-    }
-    let answer = match params.before {
-        Some(below) => poll::before(source, &rooms, below, limit).await?,
-        None => {
-            let subscription = subscription(rooms, params, limit, limit + 1);
-            poll::plain(source, subscription, limit).await?
+    let answer = async {
+        if let (None, Some(wait)) = (params.before, params.wait) {
+            let _subscribed = asker.subscribe(shared)?;
+            let subscription = subscription(rooms, params, 0, limit + 1);
+            let enter = asker.enter(shared);
+            return poll::long(source, subscription, limit, wait, &shared.drain, enter).await;
         }
+        let answer = match params.before {
+            Some(below) => poll::before(source, &rooms, below, limit).await?,
+            None => {
+                let subscription = subscription(rooms, params, limit, limit + 1);
+                poll::plain(source, subscription, limit).await?
+            }
+        };
+        asker.enter(shared).await?;
+        Ok(answer)
     };
-    asker.enter(shared).await?;
-    Ok(answer)
+    tokio::select! {
+        biased;
+        // Also one that is answered at once may have waited for its turn to read: what it has by then is not theirs any longer,
+        // nor are rows that come in the same moment.
+        ended = lease.ended() => Err(ended.into()),
+        answered = answer => answered,
+    }
 }
 
 /// What the feed is asked for: `default_last` is how many of the newest events go first where the client said neither

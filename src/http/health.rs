@@ -18,7 +18,7 @@ pub(super) async fn live() -> Response {
     answer(StatusCode::OK, json!({"status": "live"}))
 }
 
-/// `GET /health/ready`: every source is followed and the relay is not ending; else 503 with the reasons in words. What
+/// `GET /health/ready`: every source is followed, may be read by somebody, and the relay is not ending; else 503 with the reasons in words. What
 /// hinders but does not stop it (no bell to be heard, findings about a table) stands in `notes`.
 pub(super) async fn ready(State(shared): State<Arc<Shared>>) -> Response {
     let Readiness { reasons, notes } = shared.relay.readiness();

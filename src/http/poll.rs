@@ -8,7 +8,6 @@ use axum::response::{IntoResponse, Response};
 use tokio::time::Instant;
 
 use super::error::{ApiError, ErrorCode};
-use crate::auth::Lease;
 use crate::cursor::Cursor;
 use crate::feed::{Batch, Feed, FeedError, ResetCode, Step, Subscription};
 use crate::relay::{LiveSource, Older};
@@ -32,8 +31,7 @@ pub(super) async fn plain(
 }
 
 /// A long poll: what there is now, else what comes within `wait`, else an empty list with the cursor to go on from.
-/// It ends at once when the relay drains, and with its `lease`. `enter` lets its client in, once nothing else can refuse it and
-/// before it waits.
+/// It ends at once when the relay drains. `enter` lets its client in, once nothing else can refuse it and before it waits.
 ///
 /// # Errors
 /// As [`plain`], and those of `enter`.
@@ -43,7 +41,6 @@ pub(super) async fn long(
     limit: usize,
     wait: Duration,
     drain: &Drain,
-    mut lease: Lease,
     enter: impl Future<Output = Result<(), ApiError>>,
 ) -> Result<Response, ApiError> {
     let deadline = Instant::now() + wait;
@@ -57,7 +54,6 @@ pub(super) async fn long(
     };
     let (mut feed, caught_up) = tokio::select! {
         biased;
-        ended = lease.ended() => return Err(ended.into()),
         begun = begin => begun?,
         () = drain.started() => return Err(ApiError::shutting_down()),
         () = tokio::time::sleep_until(deadline) => return Err(FeedError::Unavailable.into()),
@@ -68,8 +64,6 @@ pub(super) async fn long(
     tracing::debug!(cursor = %ready, "a long poll waits");
     tokio::select! {
         biased;
-        // Rows that come in the same moment are not theirs any longer.
-        ended = lease.ended() => Err(ended.into()),
         more = page.follow(&mut feed) => {
             let more = more? || feed.has_more();
             let cursor = page.cursor.clone().filter(|_| !more);

@@ -8,20 +8,28 @@
 
 mod answers;
 mod ask;
+mod check;
+mod pipeline;
+mod words;
+
+pub use ask::BATCH;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::timeout;
 
-use super::reauthorize::{Reauthorize, RoomHash};
+use super::reauthorize::{Calls, RoomHash};
 use super::source::Source;
-use super::{Database, PgError};
+use super::{AUTHORIZE_POOL_SIZE, Database, PgError};
 use crate::room::Room;
 
 use answers::{Answers, Asking, Known, Outcome, Question};
+use ask::Answered;
 
-/// Why nobody knows whether a room may be read. Each is one line; what PostgreSQL said is for the log, never for a client.
+/// Why nobody knows whether a room may be read. Each is one line for the log, never for a client, without a value of a claim.
 /// Cheap to clone: those who asked the same share it.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum AuthorizeError {
@@ -50,9 +58,14 @@ pub enum AuthorizeError {
         "--authorize-sql (ROWCAST_AUTHORIZE_SQL) gave {found} rows for a room: write select exists (select from … where …)"
     )]
     Rows { found: usize },
+    /// Rooms that were asked for before it in the same transaction have used up the two seconds.
+    #[error(
+        "--authorize-sql (ROWCAST_AUTHORIZE_SQL) took more than two seconds for the rooms of one request"
+    )]
+    TimeIsOver,
     /// The database is away, the statement raised an error (it tried to write, its two seconds were over), or the claims are
     /// none that `jsonb` takes.
-    #[error("--authorize-sql (ROWCAST_AUTHORIZE_SQL): {0}")]
+    #[error("--authorize-sql (ROWCAST_AUTHORIZE_SQL): {}", words::without_data(.0))]
     Failed(Arc<PgError>),
 }
 
@@ -72,13 +85,33 @@ impl AuthorizeError {
     /// Whether the statement itself does not fit, so that asking again is of no use until it, or the database's schema, is
     /// another one. Otherwise the database may answer the next time.
     pub fn is_misfit(&self) -> bool {
-        !matches!(self, Self::Failed(_))
+        !matches!(self, Self::Failed(_) | Self::TimeIsOver)
     }
 
     /// Whether the database may answer the same question the next time: it was away, or busy.
     pub fn is_passing(&self) -> bool {
-        matches!(self, Self::Failed(cause) if ask::is_passing(cause))
+        match self {
+            Self::Failed(cause) => ask::is_passing(cause),
+            Self::TimeIsOver => true,
+            _ => false,
+        }
     }
+}
+
+/// A question: may this room be read with these claims (JSON text)?
+#[derive(Clone, Copy)]
+pub struct Asked<'a> {
+    pub room: &'a Room,
+    pub claims: &'a str,
+}
+
+/// How far a list of questions was answered.
+#[derive(Debug)]
+pub struct Progress {
+    /// In their order, up to the first that failed or was not put.
+    pub answers: Vec<bool>,
+    /// Why the question behind them failed. Only that one: the others behind it are still to be asked.
+    pub failed: Option<AuthorizeError>,
 }
 
 /// The operator's statement, and what it answered of late. One for a process, shared by all who ask.
@@ -87,7 +120,15 @@ pub struct Authorizer {
     database: Database,
     statement: String,
     answers: Answers,
+    /// Of the sessions, those that newcomers may take.
+    newcomers: Semaphore,
 }
+
+/// One session less than there are: however many come, whoever is asked about again does not wait for them.
+const OF_NEWCOMERS: usize = AUTHORIZE_POOL_SIZE - 1;
+
+/// How long a newcomer waits for one of them.
+const NEWCOMER_WAITS: Duration = Duration::from_secs(5);
 
 impl Authorizer {
     /// Asks nothing yet; see [`Authorizer::check_statement`].
@@ -96,6 +137,7 @@ impl Authorizer {
             database,
             statement,
             answers: Answers::default(),
+            newcomers: Semaphore::new(OF_NEWCOMERS),
         }
     }
 
@@ -106,13 +148,13 @@ impl Authorizer {
     /// # Errors
     /// See [`AuthorizeError::is_misfit`] for what is the statement's fault.
     pub async fn check_statement(&self, source: &Source) -> Result<(), AuthorizeError> {
-        ask::check(&self.database, &self.statement, source).await
+        check::check(&self.database, &self.statement, source).await
     }
 
     /// Which of these rooms of a source may be read with these claims (JSON text), in their order. No answer is older than two
     /// seconds. [`Room::all`] never may: the statement is asked about rooms.
     ///
-    /// Whoever starts to read must be registered for [`Reauthorize`] *before* this is called: a change that is committed after
+    /// Whoever starts to read must be registered for [`Calls`] *before* this is called: a change that is committed after
     /// the answer was found is heard by those who are registered only.
     ///
     /// # Errors
@@ -150,59 +192,95 @@ impl Authorizer {
         Ok(may_read.into_iter().flatten().collect())
     }
 
-    /// The same, of the database at this moment: it takes no answer, nor joins a question, of anybody else's. For those who are
-    /// asked about again: a question with other rooms that fails must not keep theirs from an answer.
+    /// Asks the database at this moment, in one transaction, as many of the questions as go into one: it takes no answer, nor
+    /// joins a question, of anybody else's. A question that fails does so alone: ask on with those behind it.
     ///
     /// # Errors
-    /// As [`Authorizer::may_read`].
-    pub async fn may_still_read(
+    /// None of them was put: the database is away, or all sessions are in use.
+    pub async fn ask_again(
         &self,
         source: &Source,
-        rooms: &[Room],
-        claims: &str,
-    ) -> Result<bool, AuthorizeError> {
-        if rooms.iter().any(Room::is_all) {
-            return Ok(false);
+        questions: &[Asked<'_>],
+    ) -> Result<Progress, AuthorizeError> {
+        // The statement is asked about rooms: nobody may read all of them.
+        let single = questions.iter().take_while(|asked| !asked.room.is_all()).count();
+        let questions = &questions[..single.min(BATCH)];
+        if questions.is_empty() {
+            return Ok(Progress {
+                answers: vec![false],
+                failed: None,
+            });
         }
-        let rooms: Vec<&Room> = rooms.iter().collect();
-        let answered = ask::ask(&self.database, &self.statement, source, &rooms, claims).await?;
-        Ok(answered.answers.iter().all(|may| *may))
+        let Answered { answers, failed, .. } =
+            ask::ask(&self.database, &self.statement, source, questions).await?;
+        Ok(Progress { answers, failed })
     }
 
-    /// Forgets what `whom` concerns: the next question is put to the database, also where the same one is under way.
-    pub fn forget(&self, whom: &Reauthorize) {
-        self.answers.forget(whom);
+    /// Forgets what `calls` concern: the next question is put to the database, also where the same one is under way.
+    pub fn forget(&self, calls: &Calls) {
+        self.answers.forget(calls);
     }
 
-    /// Puts what nobody else asks to the database, and tells those who wait for it.
+    /// Puts what nobody else asks to the database, and tells those who wait for it. Where one fails, those behind it are left
+    /// to whoever waits for them.
     async fn ask(
         &self,
         source: &Source,
         rooms: &[Room],
         claims: &str,
-        ours: Vec<(usize, Asking<'_>)>,
+        mut ours: Vec<(usize, Asking<'_>)>,
     ) -> Result<Vec<(usize, bool)>, AuthorizeError> {
-        if ours.is_empty() {
-            return Ok(Vec::new());
-        }
-        let asked: Vec<&Room> = ours.iter().map(|(at, _)| &rooms[*at]).collect();
-        match ask::ask(&self.database, &self.statement, source, &asked, claims).await {
-            Ok(answered) => {
-                let answers = ours.into_iter().zip(answered.answers);
-                Ok(answers
-                    .map(|((at, asking), answer)| {
-                        asking.tell(Ok(answer), answered.began);
-                        (at, answer)
-                    })
-                    .collect())
-            }
-            Err(error) => {
-                for (_, asking) in ours {
-                    asking.tell(Err(error.clone()), tokio::time::Instant::now());
+        let mut may_read = Vec::with_capacity(ours.len());
+        while !ours.is_empty() {
+            let questions: Vec<_> = ours
+                .iter()
+                .take(BATCH)
+                .map(|(at, _)| Asked {
+                    room: &rooms[*at],
+                    claims,
+                })
+                .collect();
+            let asked = self.ask_of_newcomer(source, &questions).await;
+            let Answered {
+                began,
+                answers,
+                failed,
+            } = match asked {
+                Ok(answered) => answered,
+                Err(error) => {
+                    for (_, asking) in ours {
+                        asking.tell(Err(error.clone()), tokio::time::Instant::now());
+                    }
+                    return Err(error);
                 }
-                Err(error)
+            };
+            let mut rest = ours.split_off(answers.len()).into_iter();
+            for ((at, asking), answer) in ours.into_iter().zip(answers) {
+                asking.tell(Ok(answer), began);
+                may_read.push((at, answer));
             }
+            if let Some(error) = failed {
+                if let Some((_, asking)) = rest.next() {
+                    asking.tell(Err(error.clone()), began);
+                }
+                return Err(error);
+            }
+            ours = rest.collect();
         }
+        Ok(may_read)
+    }
+
+    async fn ask_of_newcomer(
+        &self,
+        source: &Source,
+        questions: &[Asked<'_>],
+    ) -> Result<Answered, AuthorizeError> {
+        let turn = timeout(NEWCOMER_WAITS, self.newcomers.acquire()).await;
+        let _turn = turn.map_err(|_| PgError::PoolTimeout {
+            target: self.database.server().to_owned(),
+            waited: NEWCOMER_WAITS,
+        })?;
+        ask::ask(&self.database, &self.statement, source, questions).await
     }
 }
 

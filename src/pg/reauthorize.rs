@@ -4,8 +4,13 @@
 //! Nothing of it may be lost, or somebody goes on reading: a receiver that fell behind, and a LISTEN connection that was
 //! made anew, are told that everything may have changed.
 
+use std::collections::HashMap;
+
 use sha2::{Digest, Sha256};
-use tokio::sync::broadcast::{self, error::RecvError};
+use tokio::sync::broadcast::{
+    self,
+    error::{RecvError, TryRecvError},
+};
 
 use crate::room::Room;
 
@@ -20,6 +25,11 @@ impl RoomHash {
     /// Of a room's canonical name.
     pub fn of(room: &Room) -> Self {
         Self(Sha256::digest(room.as_str()).into())
+    }
+
+    /// One of its bytes, for who sorts rooms into heaps.
+    pub fn first_byte(&self) -> u8 {
+        self.0[0]
     }
 
     /// As the notification writes it: 64 hexadecimal digits in lower case.
@@ -54,12 +64,6 @@ impl Reauthorize {
         room: None,
     };
 
-    /// Whether this room of this source is among them.
-    pub fn concerns(&self, source: &str, room: &RoomHash) -> bool {
-        self.source.as_deref().is_none_or(|named| named == source)
-            && self.room.as_ref().is_none_or(|named| named == room)
-    }
-
     /// The rest of a payload, `HASH:SOURCE`, behind `reauthorize:`. `None` if it is none of ours: any role may notify.
     pub(super) fn parse(rest: &str) -> Option<Self> {
         let (room, source) = rest.split_once(':')?;
@@ -70,6 +74,52 @@ impl Reauthorize {
         let source = (!source.is_empty()).then(|| source.to_owned());
         Some(Self { source, room })
     }
+}
+
+/// Calls that are answered together. However many there are, a room is compared with those that name it alone.
+#[derive(Clone, Debug, Default)]
+pub struct Calls {
+    /// The sources that every room is meant of; `None`: of all sources.
+    of_all_rooms: Vec<Option<String>>,
+    of_rooms: HashMap<RoomHash, Vec<Option<String>>>,
+}
+
+impl Calls {
+    /// One more.
+    pub fn add(&mut self, call: Reauthorize) {
+        let sources = match call.room {
+            None => &mut self.of_all_rooms,
+            Some(room) => self.of_rooms.entry(room).or_default(),
+        };
+        if !sources.contains(&call.source) {
+            sources.push(call.source);
+        }
+    }
+
+    /// Whether one of them concerns this room of this source.
+    pub fn concern(&self, source: &str, room: &RoomHash) -> bool {
+        self.name(source, room) || is_among(&self.of_all_rooms, source)
+    }
+
+    /// Whether one of them names this room.
+    pub fn name(&self, source: &str, room: &RoomHash) -> bool {
+        let sources = self.of_rooms.get(room);
+        sources.is_some_and(|sources| is_among(sources, source))
+    }
+}
+
+impl From<Reauthorize> for Calls {
+    fn from(call: Reauthorize) -> Self {
+        let mut calls = Self::default();
+        calls.add(call);
+        calls
+    }
+}
+
+fn is_among(sources: &[Option<String>], source: &str) -> bool {
+    sources
+        .iter()
+        .any(|named| named.as_deref().is_none_or(|named| named == source))
 }
 
 /// The calls as they are heard, for one receiver; it hears of those that come after it was made.
@@ -92,6 +142,18 @@ impl Reauthorizations {
             Err(RecvError::Closed) => std::future::pending().await,
         }
     }
+
+    /// The next one, and those that wait behind it already. As [`Reauthorizations::next`] else.
+    pub async fn next_all(&mut self) -> Calls {
+        let mut calls = Calls::from(self.next().await);
+        loop {
+            match self.heard.try_recv() {
+                Ok(call) => calls.add(call),
+                Err(TryRecvError::Lagged(_)) => calls.add(Reauthorize::ALL),
+                Err(TryRecvError::Empty | TryRecvError::Closed) => return calls,
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -104,14 +166,14 @@ mod tests {
     #[test]
     fn a_payload_names_a_room_by_its_hash_and_a_source() {
         let seven = RoomHash::of(&Room::canonical("7"));
-        let one = Reauthorize::parse(&format!("{SEVEN}:messages")).unwrap();
-        assert!(one.concerns("messages", &seven));
-        assert!(!one.concerns("orders", &seven));
-        assert!(!one.concerns("messages", &RoomHash::of(&Room::canonical("8"))));
-        let anywhere = Reauthorize::parse(&format!("{SEVEN}:")).unwrap();
-        assert!(anywhere.concerns("orders", &seven));
-        let source = Reauthorize::parse("*:messages").unwrap();
-        assert!(source.concerns("messages", &seven) && !source.concerns("orders", &seven));
+        let calls = |payload: &str| Calls::from(Reauthorize::parse(payload).unwrap());
+        let one = calls(&format!("{SEVEN}:messages"));
+        assert!(one.concern("messages", &seven));
+        assert!(!one.concern("orders", &seven));
+        assert!(!one.concern("messages", &RoomHash::of(&Room::canonical("8"))));
+        assert!(calls(&format!("{SEVEN}:")).concern("orders", &seven));
+        let source = calls("*:messages");
+        assert!(source.concern("messages", &seven) && !source.concern("orders", &seven));
         assert_eq!(Reauthorize::parse("*:"), Some(Reauthorize::ALL));
     }
 
@@ -145,5 +207,26 @@ mod tests {
         assert_eq!(heard.next().await, Reauthorize::ALL);
         assert_eq!(heard.next().await, call("2"));
         assert_eq!(heard.next().await, call("3"));
+    }
+
+    #[tokio::test]
+    async fn calls_that_wait_are_taken_together() {
+        let (sender, receiver) = broadcast::channel(4);
+        let mut heard = Reauthorizations::new(receiver);
+        let [a, b, c] = ["a", "b", "c"].map(|room| RoomHash::of(&Room::canonical(room)));
+        for (source, room) in [
+            (None, Some(a)),
+            (Some("messages"), Some(b)),
+            (Some("orders"), None),
+        ] {
+            let source = source.map(str::to_owned);
+            sender.send(Reauthorize { source, room }).unwrap();
+        }
+        let calls = heard.next_all().await;
+        assert!(calls.concern("messages", &a) && calls.concern("messages", &b));
+        assert!(!calls.concern("messages", &c) && calls.concern("orders", &c));
+        assert!(calls.name("orders", &a) && !calls.name("orders", &b));
+        sender.send(Reauthorize::ALL).unwrap();
+        assert!(heard.next_all().await.concern("messages", &c));
     }
 }

@@ -1,7 +1,9 @@
 //! What access needs of the database: tickets, the operator's statement, and the call that has it asked again.
 
 mod answers;
+mod asking;
 mod authorize;
+mod failures;
 mod reauthorize;
 mod rights;
 mod tickets;

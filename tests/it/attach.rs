@@ -6,6 +6,7 @@ mod journal;
 mod journal_bells;
 mod journal_breaks;
 mod journal_prune;
+mod journal_refusals;
 mod journal_rights;
 mod journal_switch;
 mod journal_writes;

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tokio_postgres::Client as Database;
 use tokio_util::sync::CancellationToken;
 
+use crate::support::relay::run;
 use crate::support::{Answer, Relay, Stream, connect, eventually, within};
 
 /// One that the writer never enters.
@@ -260,6 +261,49 @@ async fn broken_long_polls_are_cut_and_refused_while_plain_polls_and_sse_work() 
     break_transports(&relay, false, false).await;
     let mended = relay.client.get(&format!("{ROOM}?last=1&wait=60")).await;
     assert_eq!(mended.events().len(), 1);
+}
+
+#[tokio::test]
+async fn the_options_of_a_relay_in_the_environment_do_not_reach_the_demo() {
+    let variables = [
+        ("DATABASE_URL", "postgresql://127.0.0.1:1/nowhere"),
+        ("ROWCAST_LISTEN_DATABASE_URL", "postgresql://127.0.0.1:1/nowhere"),
+        ("ROWCAST_AUTH", "jwt"),
+        (
+            "ROWCAST_JWT_SECRET",
+            "a secret of the tests, which has more than 32 bytes",
+        ),
+        ("ROWCAST_JWKS_URL", "https://127.0.0.1:1/jwks"),
+        ("ROWCAST_AUTH_COOKIE", "session"),
+        ("ROWCAST_AUTHORIZE_SQL", "select false"),
+        ("ROWCAST_TLS_CERT", "/nowhere/tls.crt"),
+        ("ROWCAST_BASE_PATH", "/live"),
+        ("ROWCAST_DEFAULT_SOURCE", "orders"),
+        ("ROWCAST_MAX_CONNECTIONS", "1"),
+        ("ROWCAST_HEARTBEAT", "no duration"),
+    ];
+    let mut relay = Relay::start_in(&["demo", "--listen", "127.0.0.1:0"], &variables);
+    relay.wait_until_listening().await;
+    let mut stream = relay.client.stream(ROOM).await;
+    stream.ready().await;
+    say(&relay, "hello").await;
+    assert_eq!(stream.next_row().await["row"]["body"], "hello");
+}
+
+#[tokio::test]
+async fn an_address_that_others_reach_is_the_demos_only_where_that_is_said() {
+    for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:8080"] {
+        let (status, _, stderr) = run(&["demo", "--listen", address]).await;
+        assert_eq!(status.code(), Some(1), "{address}: {stderr}");
+        assert!(
+            stderr.starts_with("rowcast: --listen (ROWCAST_LISTEN) ") && stderr.contains("--auth none"),
+            "{stderr}"
+        );
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    }
+    let mut open = Relay::start(&["demo", "--listen", "0.0.0.0:0", "--auth", "none"]);
+    open.wait_until_listening().await;
+    say(&open, "hello").await;
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use crate::support::relay::run as run_rowcast;
 use crate::support::roles::role_of_the_relay;
 use crate::support::{
     Relay, TestDatabase, attach, connect, database, empty_database, eventually, grant_attached, messages,
-    run, scene,
+    role, run, scene,
 };
 
 const PATH: &str = "/v1/rooms/a/events";
@@ -257,6 +257,79 @@ async fn what_a_later_migration_makes_is_granted_without_another_word() {
     run(
         &relay,
         "insert into rowcast.later (body) values ('x'); update rowcast.later set body = 'y'; delete from rowcast.later",
+    )
+    .await;
+}
+
+/// A login that somebody let into the schema, as `rowcast.reauthorize` wants it.
+async fn stranger(db: &TestDatabase) -> (String, Client) {
+    let (name, url) = role(db, "stranger").await;
+    run(
+        &db.admin().await,
+        &format!("grant usage on schema rowcast to {name}"),
+    )
+    .await;
+    (name, connect(&url).await)
+}
+
+#[tokio::test]
+async fn whoever_may_use_the_schema_gets_no_more_by_calling_what_grants() {
+    let db = messages().await;
+    let (name, theirs) = stranger(&db).await;
+    run(&theirs, "create temporary table mine (id int)").await;
+    for call in [
+        "select rowcast.grant_to_owner('mine')",
+        "select rowcast.grant_to_owner('pg_class')",
+        // Of a table that is attached it grants to that table's owner.
+        "select rowcast.grant_to_owner('messages'); select from rowcast.sources",
+        "select from rowcast.tickets",
+        "select from rowcast.positions",
+    ] {
+        is_denied(&theirs, call).await;
+    }
+    let granted = "select count(*) from pg_class c, aclexplode(c.relacl) g
+        where c.relnamespace = 'rowcast'::regnamespace and g.grantee = $1::text::regrole";
+    let row = db.query_one(granted, &[&name]).await.expect("ask for grants");
+    assert_eq!(row.get::<_, i64>(0), 0);
+}
+
+/// A journal has the rooms and keys of every row.
+#[tokio::test]
+async fn who_may_read_some_rows_of_a_table_may_not_read_its_journal() {
+    let db = messages().await;
+    let (name, url) = role(&db, "reader").await;
+    run(
+        &db.admin().await,
+        &format!(
+            "create table own (id serial primary key, room text); select rowcast.attach('own', room => 'room');
+             alter table own owner to {name}; grant select on messages to {name};
+             alter table messages enable row level security"
+        ),
+    )
+    .await;
+    run(
+        &db,
+        "select rowcast.attach('messages', room => 'room', journal => true)",
+    )
+    .await;
+    let theirs = connect(&url).await;
+    run(
+        &db.admin().await,
+        &format!("grant usage on schema rowcast to {name}"),
+    )
+    .await;
+    run(
+        &theirs,
+        "select rowcast.grant_to_owner('own'); select from rowcast.positions",
+    )
+    .await;
+    is_denied(&theirs, "select from rowcast.journal_messages").await;
+    // The owner reads all rows, and so does whoever no row security applies to.
+    run(&db, "select from rowcast.journal_messages").await;
+    run(&db.admin().await, &format!("alter role {name} bypassrls")).await;
+    run(
+        &theirs,
+        "select rowcast.grant_to_owner('own'); select from rowcast.journal_messages",
     )
     .await;
 }

@@ -3,5 +3,6 @@
 mod clients;
 mod database;
 mod files;
+mod impostors;
 mod renewal;
 mod server;

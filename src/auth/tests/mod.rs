@@ -1,6 +1,7 @@
 //! Tests of tokens as a whole: what is signed here is verified there.
 
 mod algorithms;
+mod asking;
 mod endpoint;
 mod published;
 mod random;

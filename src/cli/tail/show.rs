@@ -95,6 +95,8 @@ fn late(now: Timestamp, inserted_at: Timestamp) -> String {
 
 #[cfg(test)]
 mod tests {
+    use jiff::tz::TimeZone;
+
     use super::*;
 
     fn show(rooms: bool) -> Show {
@@ -106,8 +108,8 @@ mod tests {
     }
 
     fn line(rooms: bool, json: &str) -> String {
-        let now: Zoned = "2026-11-21T12:00:00.5+00:00[UTC]".parse().expect("a time");
-        show(rooms).line(json, &now)
+        let now: Timestamp = "2026-11-21T12:00:00.5Z".parse().expect("a time");
+        show(rooms).line(json, &now.to_zoned(TimeZone::UTC))
     }
 
     #[test]

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::AuthorizeError;
-use crate::pg::reauthorize::{Reauthorize, RoomHash};
+use crate::pg::reauthorize::{Calls, RoomHash};
 
 /// How long an answer stands, counted from the beginning of the transaction that found it.
 const STANDS_FOR: Duration = Duration::from_secs(2);
@@ -91,10 +91,10 @@ impl Answers {
         })
     }
 
-    /// Forgets what `whom` concerns; who asks it at the moment is heard by those who wait for it, and kept by nobody.
-    pub(super) fn forget(&self, whom: &Reauthorize) {
+    /// Forgets what `calls` concern; who asks it at the moment is heard by those who wait for it, and kept by nobody.
+    pub(super) fn forget(&self, calls: &Calls) {
         let mut generations = self.lock();
-        let keeps = |question: &Question, _: &mut Entry| !whom.concerns(&question.source, &question.room);
+        let keeps = |question: &Question, _: &mut Entry| !calls.concern(&question.source, &question.room);
         generations.young.retain(keeps);
         generations.old.retain(keeps);
     }
@@ -147,6 +147,7 @@ impl Asking<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pg::reauthorize::Reauthorize;
     use crate::room::Room;
 
     fn question(room: &str) -> Question {
@@ -190,10 +191,11 @@ mod tests {
         let answers = Answers::default();
         let before = asking(&answers, "1");
         let other = asking(&answers, "2");
-        answers.forget(&Reauthorize {
+        let call = Reauthorize {
             source: None,
             room: Some(RoomHash::of(&Room::canonical("1"))),
-        });
+        };
+        answers.forget(&call.into());
         let after = asking(&answers, "1");
         before.tell(Ok(true), Instant::now());
         assert_eq!(

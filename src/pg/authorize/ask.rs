@@ -2,153 +2,111 @@
 //!
 //! `begin`, the rooms and `rollback` go out one after the other before an answer is awaited. The order is what keeps the
 //! statement from ever running outside of the transaction. On a session of a pooler in transaction mode nothing is prepared.
+//!
+//! A question that fails ends the transaction for those behind it, which then have no answer. Those before it have theirs.
 
-use std::future::poll_fn;
-use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_util::future::{MaybeDone, TryFutureExt as _, maybe_done};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Error, Row, Statement};
+use tokio_postgres::{Error, Row, Statement};
 
-use super::AuthorizeError;
+use super::pipeline::Pipeline;
+use super::{Asked, AuthorizeError};
 use crate::pg::secret::Unlogged;
 use crate::pg::session::is_stale;
 use crate::pg::source::Source;
-use crate::pg::template::fill_template;
 use crate::pg::{Database, PgError, Session};
-use crate::room::{Room, RoomType};
+use crate::room::RoomType;
 
-const BEGIN: &str = include_str!("../../../sql/authorize_begin.sql");
+pub(super) const BEGIN: &str = include_str!("../../../sql/authorize_begin.sql");
 const TIME_LEFT: &str = include_str!("../../../sql/authorize_time_left.sql");
-const EXPLAIN: &str = include_str!("../../../sql/authorize_explain.sql");
 
 /// The reader's own limit beyond the two seconds of the transaction: a stopped server never answers.
-const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
-/// The answers of one transaction.
+/// Questions of one transaction at most: as many as a subscription may have rooms. A statement of 10 ms takes a second for
+/// them, so that the two seconds are not over merely because there are many.
+pub const BATCH: usize = 100;
+
+/// What came of one transaction.
 pub(super) struct Answered {
     /// Before the transaction began: what was committed earlier is in the answers.
     pub began: Instant,
-    /// In the order of the rooms.
+    /// In the order of the questions, up to the first that failed.
     pub answers: Vec<bool>,
+    /// Why the question behind them failed. Those behind that one have no answer.
+    pub failed: Option<AuthorizeError>,
 }
 
-/// The answers of one request: rows, or none of a command.
-type Answering<'a> = Pin<Box<dyn Future<Output = Result<Vec<Row>, Error>> + Send + 'a>>;
+/// What PostgreSQL replied to one request.
+type Reply = Result<Vec<Row>, PgError>;
 
-/// Requests that are sent in their order, none waiting for the answer of the one before.
-#[derive(Default)]
-struct Pipeline<'a> {
-    sent: Vec<MaybeDone<Answering<'a>>>,
-}
-
-impl<'a> Pipeline<'a> {
-    fn send(&mut self, request: impl Future<Output = Result<Vec<Row>, Error>> + Send + 'a) {
-        self.sent.push(maybe_done(Box::pin(request)));
-    }
-
-    fn command(&mut self, client: &'a Client, sql: &'a str) {
-        self.send(client.batch_execute(sql).map_ok(|()| Vec::new()));
-    }
-
-    /// The driver sends a request when it is first polled.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut all = Poll::Ready(());
-        for request in &mut self.sent {
-            if Pin::new(request).poll(cx).is_pending() {
-                all = Poll::Pending;
-            }
-        }
-        all
-    }
-
-    /// Sends what is there, then one more, and waits for that one's answer alone.
-    async fn then<T>(&mut self, request: impl Future<Output = T>) -> T {
-        let mut request = pin!(request);
-        poll_fn(|cx| {
-            let _ = self.poll(cx);
-            request.as_mut().poll(cx)
-        })
-        .await
-    }
-
-    /// Sends all of it, and then waits for all answers.
-    async fn answers(mut self) -> Vec<Result<Vec<Row>, Error>> {
-        poll_fn(|cx| self.poll(cx)).await;
-        let taken = self
-            .sent
-            .iter_mut()
-            .map(|request| Pin::new(request).take_output());
-        taken
-            .map(|answer| answer.expect("each of them is done"))
-            .collect()
-    }
-}
-
-/// Puts the statement for each of the rooms.
+/// Puts the statement for each of the questions, of which there are [`BATCH`] at most.
+///
+/// # Errors
+/// None of them was put: there was no session, or no transaction.
 pub(super) async fn ask(
     database: &Database,
     statement: &str,
     source: &Source,
-    rooms: &[&Room],
-    claims: &str,
+    questions: &[Asked<'_>],
 ) -> Result<Answered, AuthorizeError> {
     let session = database.authorize_session().await?;
     let types = [parameter_type(source.room_type), Type::JSONB];
-    let asked = Asked {
+    let began = Instant::now();
+    let transaction = Transaction {
         session: &session,
         is_prepared: database.is_pinned(),
         statement,
         types: &types,
-        rooms,
-        claims,
+        questions,
+        until: began + ANSWER_WITHIN,
     };
     session.set_broken(true);
-    let began = Instant::now();
-    let answers = timeout(ANSWER_WITHIN, asked.transaction()).await;
-    let answers = answers.map_err(|_| PgError::TimedOut {
-        waited: ANSWER_WITHIN,
-    })?;
-    session.set_broken(false);
-    let answers = answers?
+    let replies = transaction.run().await?;
+    let is_over = !replies
         .iter()
-        .map(|rows| answer(rows))
-        .collect::<Result<_, _>>()?;
-    Ok(Answered { began, answers })
+        .any(|reply| matches!(reply, Err(PgError::TimedOut { .. })));
+    session.set_broken(!is_over);
+    answered(began, questions.len(), replies)
 }
 
 /// What a transaction is made of.
-struct Asked<'a> {
+struct Transaction<'a> {
     session: &'a Session,
     /// The session stays on one server connection, which can keep the statement prepared.
     is_prepared: bool,
     statement: &'a str,
     types: &'a [Type; 2],
-    rooms: &'a [&'a Room],
-    claims: &'a str,
+    questions: &'a [Asked<'a>],
+    /// Nobody waits longer for it.
+    until: Instant,
 }
 
-impl Asked<'_> {
-    /// The rows for each room. The transaction is over then, whatever came of it.
-    async fn transaction(&self) -> Result<Vec<Vec<Row>>, Error> {
+impl Transaction<'_> {
+    /// The replies to `begin`, a room, the time left, a room, …, `rollback`; or fewer, the last of them an error. The
+    /// transaction is over then, unless a reply is [`PgError::TimedOut`].
+    ///
+    /// # Errors
+    /// PostgreSQL did not say in time whether it takes the statement.
+    async fn run(&self) -> Result<Vec<Reply>, PgError> {
         if !self.is_prepared {
-            return self.unprepared().await;
+            return Ok(self.unprepared().await);
         }
-        match self.prepared().await {
-            Err(error) if is_stale(&error) => {
-                let client = self.session.client();
-                client.statement_cache.remove(self.statement, self.types);
-                client.statement_cache.remove(TIME_LEFT, &[]);
-                self.prepared().await
-            }
-            answers => answers,
+        let replies = self.prepared().await?;
+        let error = replies.iter().find_map(|reply| reply.as_ref().err());
+        if !error.and_then(PgError::cause).is_some_and(is_stale) {
+            return Ok(replies);
         }
+        let client = self.session.client();
+        client.statement_cache.remove(self.statement, self.types);
+        client.statement_cache.remove(TIME_LEFT, &[]);
+        self.prepared().await
     }
 
-    async fn prepared(&self) -> Result<Vec<Vec<Row>>, Error> {
+    async fn prepared(&self) -> Result<Vec<Reply>, PgError> {
         let client = self.session.client();
         let values = self.values();
         let params: Vec<_> = values
@@ -164,12 +122,15 @@ impl Asked<'_> {
         let (asked, time_left): (Statement, Statement);
         let mut pipeline = Pipeline::default();
         pipeline.command(client, BEGIN);
-        (asked, time_left) = match pipeline.then(prepare).await {
+        let prepared = timeout_at(self.until, pipeline.then(prepare)).await;
+        (asked, time_left) = match prepared.map_err(|_| timed_out())? {
             Ok(prepared) => prepared,
             Err(error) => {
                 pipeline.command(client, "rollback");
-                pipeline.answers().await;
-                return Err(error);
+                let mut replies = self.replies(pipeline).await;
+                replies.truncate(1);
+                replies.push(Err(error.into()));
+                return Ok(replies);
             }
         };
         for (at, params) in params.iter().enumerate() {
@@ -179,10 +140,10 @@ impl Asked<'_> {
             pipeline.send(client.query(&asked, params));
         }
         pipeline.command(client, "rollback");
-        rows_of_rooms(pipeline.answers().await)
+        Ok(self.replies(pipeline).await)
     }
 
-    async fn unprepared(&self) -> Result<Vec<Vec<Row>>, Error> {
+    async fn unprepared(&self) -> Vec<Reply> {
         let client = self.session.client();
         let [room_type, claims_type] = self.types;
         let values = self.values();
@@ -204,14 +165,21 @@ impl Asked<'_> {
             pipeline.send(client.query_typed(self.statement, params));
         }
         pipeline.command(client, "rollback");
-        rows_of_rooms(pipeline.answers().await)
+        self.replies(pipeline).await
     }
 
-    /// `$1` and `$2` for each room.
+    async fn replies(&self, pipeline: Pipeline<'_>) -> Vec<Reply> {
+        let replies = pipeline.answers(self.until).await.into_iter();
+        replies
+            .map(|reply| reply.map_or_else(|| Err(timed_out()), |reply| reply.map_err(PgError::from)))
+            .collect()
+    }
+
+    /// `$1` and `$2` for each question.
     fn values(&self) -> Vec<[Unlogged<'_>; 2]> {
-        let rooms = self.rooms.iter();
-        rooms
-            .map(|room| [Unlogged(room.as_str()), Unlogged(self.claims)])
+        let questions = self.questions.iter();
+        questions
+            .map(|asked| [Unlogged(asked.room.as_str()), Unlogged(asked.claims)])
             .collect()
     }
 }
@@ -220,12 +188,50 @@ fn dynamic<'a>(value: &'a Unlogged<'_>) -> &'a (dyn ToSql + Sync) {
     value
 }
 
-/// The rows for each room out of the answers to `begin`, room, time left, room, …, `rollback`; or the first error, which
-/// the others follow from.
-fn rows_of_rooms(answers: Vec<Result<Vec<Row>, Error>>) -> Result<Vec<Vec<Row>>, Error> {
-    let mut answers: Vec<Vec<Row>> = answers.into_iter().collect::<Result<_, _>>()?;
-    answers.pop();
-    Ok(answers.into_iter().skip(1).step_by(2).collect())
+fn timed_out() -> PgError {
+    PgError::TimedOut {
+        waited: ANSWER_WITHIN,
+    }
+}
+
+/// Sorts the replies of [`Transaction::run`] by question, up to the first error, which the others follow from.
+///
+/// # Errors
+/// That of `begin`.
+fn answered(began: Instant, questions: usize, replies: Vec<Reply>) -> Result<Answered, AuthorizeError> {
+    let mut replies = replies.into_iter();
+    replies.next().transpose()?;
+    let mut answers = Vec::with_capacity(questions);
+    while answers.len() < questions {
+        let is_first = answers.is_empty();
+        let time_left = replies.by_ref().take(usize::from(!is_first));
+        let time_left = time_left.last().transpose().map_err(time_is_over);
+        let rows = time_left.and_then(|_| Ok(replies.next().transpose()?.unwrap_or_default()));
+        match rows.and_then(|rows| answer(&rows)) {
+            Ok(may_read) => answers.push(may_read),
+            Err(error) => {
+                let failed = Some(error);
+                return Ok(Answered {
+                    began,
+                    answers,
+                    failed,
+                });
+            }
+        }
+    }
+    Ok(Answered {
+        began,
+        answers,
+        failed: None,
+    })
+}
+
+/// That a time-out below nothing can't be set is how the transaction ends where no time is left.
+fn time_is_over(error: PgError) -> AuthorizeError {
+    match error.sqlstate() {
+        Some(&SqlState::INVALID_PARAMETER_VALUE) => AuthorizeError::TimeIsOver,
+        _ => error.into(),
+    }
 }
 
 /// One row with one boolean that is true admits.
@@ -238,52 +244,6 @@ fn answer(rows: &[Row]) -> Result<bool, AuthorizeError> {
     }
 }
 
-/// Plans the statement for the rooms of `source`.
-pub(super) async fn check(
-    database: &Database,
-    statement: &str,
-    source: &Source,
-) -> Result<(), AuthorizeError> {
-    let mut session = database.authorize_session().await?;
-    session.set_broken(true);
-    let planned = timeout(ANSWER_WITHIN, plan(&mut session, statement, source)).await;
-    planned.map_err(|_| PgError::TimedOut {
-        waited: ANSWER_WITHIN,
-    })??;
-    session.set_broken(false);
-    Ok(())
-}
-
-/// What it prepares is closed before the transaction ends: behind a pooler the connection is another's then.
-async fn plan(session: &mut Session, statement: &str, source: &Source) -> Result<(), AuthorizeError> {
-    let types = [parameter_type(source.room_type), Type::JSONB];
-    let misfit = |error: Error| match PgError::from(error) {
-        error if is_passing(&error) => AuthorizeError::from(error),
-        error => AuthorizeError::Refused {
-            name: source.name.clone(),
-            room_type: source.room_type.name(),
-            cause: error.into(),
-        },
-    };
-    session.batch_execute(BEGIN).await?;
-    let prepared = session.prepare_typed(statement, &types).await.map_err(misfit)?;
-    if prepared.params().len() != types.len() {
-        return Err(AuthorizeError::Parameters {
-            found: prepared.params().len(),
-        });
-    }
-    if !is_boolean(prepared.columns()) {
-        return Err(columns(prepared.columns()));
-    }
-    drop(prepared);
-    let explain = fill_template(EXPLAIN, |name| (name == "statement").then_some(statement));
-    let nothing: Option<Unlogged<'_>> = None;
-    let params = types.map(|of| (&nothing as &(dyn ToSql + Sync), of));
-    session.query_typed(&explain, &params).await.map_err(misfit)?;
-    session.batch_execute("rollback").await?;
-    Ok(())
-}
-
 /// Whether an error says nothing about the statement: the connection, a serialisation or deadlock, resources, a lock or
 /// statement timeout, a shutdown, the disk (PostgreSQL manual, appendix A).
 pub(super) fn is_passing(error: &PgError) -> bool {
@@ -291,11 +251,11 @@ pub(super) fn is_passing(error: &PgError) -> bool {
     error.is_connection_lost() || matches!(class, None | Some("08" | "40" | "53" | "55" | "57" | "58"))
 }
 
-fn is_boolean(columns: &[tokio_postgres::Column]) -> bool {
+pub(super) fn is_boolean(columns: &[tokio_postgres::Column]) -> bool {
     matches!(columns, [column] if *column.type_() == Type::BOOL)
 }
 
-fn columns(found: &[tokio_postgres::Column]) -> AuthorizeError {
+pub(super) fn columns(found: &[tokio_postgres::Column]) -> AuthorizeError {
     let types: Vec<&str> = found.iter().map(|column| column.type_().name()).collect();
     let found = match types.as_slice() {
         [] => "no column".to_owned(),
@@ -306,7 +266,7 @@ fn columns(found: &[tokio_postgres::Column]) -> AuthorizeError {
 }
 
 /// The type of `$1`. The rooms' names are sent as text, which the server reads as a value of this type.
-fn parameter_type(room_type: RoomType) -> Type {
+pub(super) fn parameter_type(room_type: RoomType) -> Type {
     match room_type {
         RoomType::Text | RoomType::Rendered => Type::TEXT,
         RoomType::Varchar(_) => Type::VARCHAR,

@@ -199,7 +199,7 @@ async fn a_statement_that_fails_admits_nobody_and_says_so_in_the_log() {
     for (statement, reason) in [
         (
             "select 1 / (select count(*) from members where room is null) = 1",
-            "division by zero",
+            "SQLSTATE 22012",
         ),
         ("select pg_sleep(60) is null", "statement timeout"),
         ("select nextval('messages_id_seq') > 0", "read-only"),
@@ -246,6 +246,94 @@ async fn a_statement_that_fits_no_source_keeps_the_relay_from_starting() {
             "{statement}: {line}"
         );
         assert!(line.contains(reason), "{statement}: {reason:?} is not in {line}");
+    }
+}
+
+/// The second source: its rooms are numbers.
+const ORDERS: &str = "create table orders (id bigint generated always as identity primary key, room_id int);
+                      create index on orders (room_id, id);";
+
+/// Whether the relay is ready; if not, why.
+async fn readiness(relay: &Relay) -> (u16, String) {
+    let answer = relay.client.get("/health/ready").await;
+    (answer.status.as_u16(), answer.json()["reasons"].to_string())
+}
+
+#[tokio::test]
+async fn a_relay_with_a_source_that_the_statement_does_not_fit_is_not_ready_and_serves_the_others() {
+    let db = with_members().await;
+    let relay = asking(&db, &[]).await;
+    eventually(async || readiness(&relay).await.0 == 200).await;
+    run(&db, ORDERS).await;
+    attach(&db, "'orders', room => 'room_id'").await;
+    let misfit = "[\"source orders: --authorize-sql (ROWCAST_AUTHORIZE_SQL)";
+    eventually(async || readiness(&relay).await.1.starts_with(misfit)).await;
+    let (status, reasons) = readiness(&relay).await;
+    assert_eq!(status, 503, "{reasons}");
+    let ada = user(&relay.client, "ada");
+    assert_eq!(reads(&ada, A).await, admitted());
+    let orders = "/v1/sources/orders/rooms/7/events";
+    assert_eq!(reads(&ada, orders).await, unavailable());
+    // One more relay starts with both of them.
+    let other = asking(&db, &[]).await;
+    assert_eq!(readiness(&other).await, (503, reasons));
+    run(&db, "select rowcast.detach('orders')").await;
+    for relay in [&relay, &other] {
+        eventually(async || readiness(relay).await.0 == 200).await;
+    }
+}
+
+#[tokio::test]
+async fn the_statement_is_planned_once_for_each_source_at_the_start() {
+    let db = with_members().await;
+    run(&db, ORDERS).await;
+    attach(&db, "'orders', room => 'room_id'").await;
+    let admin = db.admin().await;
+    run(&admin, "create extension if not exists pg_stat_statements").await;
+    let statement = "select exists (select from members where room = $1::text and user_id = $2->>'sub')";
+    let _relay = guard(&db, &["--authorize-sql", statement]).await;
+    let sql =
+        "select sum(calls)::bigint from pg_stat_statements where query like '%explain (costs off)%members%'
+               and dbid = (select oid from pg_database where datname = current_database())";
+    let planned = admin.query_one(sql, &[]).await.expect("count");
+    assert_eq!(planned.get::<_, Option<i64>>(0), Some(2));
+}
+
+/// What is asked of the database for them takes its time: here, until the table is free.
+#[tokio::test]
+async fn a_poll_whose_right_ends_while_it_is_answered_gets_nothing() {
+    let db = with_members().await;
+    let counted = "select exists (select from members where room = $1 and user_id = $2->>'sub')
+                   and pg_advisory_lock_shared((random() * 1e9)::int) is not null";
+    let clock = ["--reauthorize-interval", "1h"];
+    let relay = guard(&db, &[&["--authorize-sql", counted], &clock[..]].concat()).await;
+    let asked = async || {
+        let sql = "select count(*) from pg_locks where locktype = 'advisory' and database =
+                   (select oid from pg_database where datname = current_database())";
+        db.query_one(sql, &[]).await.expect("count").get::<_, i64>(0)
+    };
+    for path in [A.to_owned(), format!("{A}?before=9"), format!("{A}?last=1")] {
+        let writer = db.admin().await;
+        let before = asked().await;
+        run(&writer, "begin; lock table messages").await;
+        // A token of its own, so that no answer is remembered.
+        let ada = bearer(&relay.client, json!({ "sub": "ada", "jti": path }));
+        let poll = tokio::spawn(verdict(request(&ada, Transport::Poll, &path)));
+        // Its lease is there before the question is.
+        eventually(async || asked().await > before).await;
+        run(
+            &db,
+            "delete from members where user_id = 'ada'; select rowcast.reauthorize('a')",
+        )
+        .await;
+        let said = crate::support::within(poll).await.expect("no panic");
+        assert_eq!(said, forbidden(), "{path}");
+        run(&writer, "commit").await;
+        run(
+            &db,
+            "insert into members values ('a', 'ada'); select rowcast.reauthorize('a')",
+        )
+        .await;
     }
 }
 

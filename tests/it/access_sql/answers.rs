@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use rowcast::pg::authorize::Authorizer;
-use rowcast::pg::reauthorize::{Reauthorize, RoomHash};
+use rowcast::pg::reauthorize::{Calls, Reauthorize, RoomHash};
 use rowcast::pg::source::Source;
 use rowcast::room::Room;
 use tokio::task::JoinHandle;
@@ -48,11 +48,9 @@ async fn ask(authorizer: &Authorizer, source: &Source) -> bool {
     may.expect("an answer")[0]
 }
 
-fn room(name: &str) -> Reauthorize {
-    Reauthorize {
-        source: None,
-        room: Some(RoomHash::of(&Room::canonical(name))),
-    }
+fn room(name: &str) -> Calls {
+    let room = Some(RoomHash::of(&Room::canonical(name)));
+    Reauthorize { source: None, room }.into()
 }
 
 #[tokio::test]
@@ -62,7 +60,7 @@ async fn an_answer_is_kept_until_it_is_forgotten() {
     // The answer may be two seconds old before the table is changed, on a slow machine: then the round says nothing.
     eventually(async || {
         run(&db, "insert into members values (1, 7)").await;
-        authorizer.forget(&Reauthorize::ALL);
+        authorizer.forget(&Reauthorize::ALL.into());
         assert!(ask(&authorizer, &source).await);
         run(&db, "delete from members where user_id = 7").await;
         authorizer.forget(&room("2"));

@@ -3,24 +3,10 @@
 use rowcast::pg::authorize::AuthorizeError;
 use rowcast::room::Room;
 
+use super::failures::{failure, sqlstate};
 use super::{MEMBERS_ONLY, SEVEN, authorizer, rooms, source, to_database, with_members};
 use crate::support::pooler::{Pooler, StartupOptions};
 use crate::support::{TestDatabase, attach, database, role, run, within};
-
-/// The SQLSTATE of a statement that failed.
-fn sqlstate(error: &AuthorizeError) -> &str {
-    match error {
-        AuthorizeError::Failed(cause) => cause.sqlstate().expect("PostgreSQL said so").code(),
-        other => panic!("{other:?}"),
-    }
-}
-
-/// Why this statement answers nothing about room 1.
-async fn failure(url: &str, source: &rowcast::pg::source::Source, statement: &str) -> AuthorizeError {
-    let authorizer = authorizer(url, statement).await;
-    let asked = within(authorizer.may_read(source, &rooms(&["1"]), SEVEN)).await;
-    asked.expect_err(statement)
-}
 
 #[tokio::test]
 async fn a_member_may_read_and_nobody_else() {
@@ -160,50 +146,6 @@ async fn null_and_no_row_are_no_and_several_rows_are_an_error() {
 }
 
 #[tokio::test]
-async fn a_statement_that_raises_an_error_admits_nobody() {
-    let (db, source) = with_members().await;
-    run(
-        &db,
-        "create function judge(room int) returns boolean language plpgsql as
-         $$ begin if room = 2 then raise exception 'room %', room; end if; return true; end $$",
-    )
-    .await;
-    let authorizer = authorizer(&db.admin_url, "select judge($1)").await;
-    for _ in 0..2 {
-        let error = within(authorizer.may_read(&source, &rooms(&["1", "2", "1"]), SEVEN)).await;
-        assert_eq!(sqlstate(&error.expect_err("room 2 raises")), "P0001");
-    }
-    let may = within(authorizer.may_read(&source, &rooms(&["1"]), SEVEN)).await;
-    assert_eq!(may.expect("room 1 does not"), [true], "the session is as before");
-}
-
-#[tokio::test]
-async fn a_statement_that_writes_admits_nobody_and_writes_nothing() {
-    let (db, source) = with_members().await;
-    run(
-        &db,
-        "create sequence s;
-         create function note() returns boolean language sql as
-         $$ insert into members values (99, 99) returning true $$",
-    )
-    .await;
-    for statement in [
-        "select note()",
-        "insert into members values (99, 99) returning true",
-        "with noted as (insert into members values (99, 99) returning true as may) select may from noted",
-        "delete from members returning false",
-        "select nextval('s') > 0",
-        "select set_config('transaction_read_only', 'off', true) is not null and note()",
-    ] {
-        failure(&db.admin_url, &source, statement).await;
-    }
-    let members = db.query_one("select count(*) from members", &[]).await;
-    assert_eq!(members.expect("count").get::<_, i64>(0), 3);
-    let drawn = db.query_one("select is_called from s", &[]).await;
-    assert!(!drawn.expect("ask").get::<_, bool>(0));
-}
-
-#[tokio::test]
 async fn what_a_statement_sets_ends_with_it() {
     let (db, source) = with_members().await;
     let statement = "select coalesce(current_setting('app.who', true), '') = ''
@@ -213,27 +155,6 @@ async fn what_a_statement_sets_ends_with_it() {
         let claims = format!(r#"{{"sub":"{sub}"}}"#);
         let may = within(authorizer.may_read(&source, &rooms(&["1"]), &claims)).await;
         assert_eq!(may.expect(sub), [true], "{sub}");
-    }
-}
-
-#[tokio::test]
-async fn a_slow_statement_is_cut_and_admits_nobody() {
-    let (db, source) = with_members().await;
-    let error = failure(&db.admin_url, &source, "select true from pg_sleep(600)").await;
-    assert_eq!(sqlstate(&error), "57014");
-    assert!(!error.is_misfit());
-}
-
-/// Fails when each room has two seconds of its own.
-#[tokio::test]
-async fn all_rooms_together_have_two_seconds() {
-    let (db, source) = with_members().await;
-    let pooler = Pooler::start(StartupOptions::Ignored).await;
-    for url in [db.admin_url.clone(), pooler.url(&db.name)] {
-        let authorizer = authorizer(&url, "select true from pg_sleep(0.8)").await;
-        let asked = rooms(&["1", "2", "3", "4"]);
-        let error = within(authorizer.may_read(&source, &asked, SEVEN)).await;
-        assert_eq!(sqlstate(&error.expect_err("it takes 3.2 seconds")), "57014");
     }
 }
 

@@ -1,6 +1,8 @@
 //! What attach refuses of id, room and sent columns.
 
-use super::refusals::{T, refused};
+use super::refusals::{T, refused, refused_in};
+use super::{attached, findings, text};
+use crate::support::{database, run};
 
 #[tokio::test]
 async fn ids_without_a_sequence() {
@@ -169,4 +171,79 @@ async fn a_room_with_a_nondeterministic_collation() {
         &["nondeterministic collation public.loose"],
     )
     .await;
+}
+
+#[tokio::test]
+async fn a_column_that_would_be_taken_for_the_row() {
+    for further in ["", ", journal => true"] {
+        refused(
+            "create table t (id serial primary key, room text, rowcast_row text)",
+            &format!("'t', room => 'room'{further}"),
+            "55000",
+            &["rowcast_row of public.t", "rename column rowcast_row"],
+        )
+        .await;
+        // One that comes later is found.
+        let db = database().await;
+        run(&db, T).await;
+        attached(&db, &format!("'t', room => 'room'{further}")).await;
+        assert_eq!(findings(&db).await, [""; 0]);
+        run(&db, "alter table t add rowcast_row text").await;
+        let found = findings(&db).await;
+        assert!(
+            found.len() == 1 && found[0].contains("rename column"),
+            "{found:?}"
+        );
+        run(&db, "alter table t rename column rowcast_row to row").await;
+        assert_eq!(findings(&db).await, [""; 0]);
+    }
+}
+
+/// PostgreSQL has them from version 18 on.
+#[tokio::test]
+async fn a_room_that_is_not_stored() {
+    let db = database().await;
+    let made = db
+        .batch_execute(
+            "create table t (id serial primary key, kind text, room text generated always as (upper(kind)) virtual)",
+        )
+        .await;
+    if text(&db, "show server_version_num").await.as_str() < "180000" {
+        let error = made.expect_err("there is no such column before PostgreSQL 18");
+        assert_eq!(error.code().map(|code| code.code()), Some("42601"));
+        return;
+    }
+    made.expect("make the table");
+    let stored = "alter table public.t drop column room, add column room text generated always as (upper(kind)) stored;";
+    for arguments in [
+        "'t', room => 'room'",
+        "'t', room => 'room', journal => true",
+        "'t', room => 'lower(room)', journal => true",
+    ] {
+        refused_in(
+            &db,
+            arguments,
+            "55000",
+            &["room column room of public.t is a virtual", stored],
+        )
+        .await;
+    }
+    run(&db, stored).await;
+    attached(&db, "'t', room => 'room'").await;
+    // Sent, one does no harm; but an update that changes it alone must be seen.
+    run(
+        &db,
+        "alter table t add half text generated always as (left(kind, 1)) virtual",
+    )
+    .await;
+    attached(&db, "'t', room => 'room', columns => '{id,half}'").await;
+    let updates = "'t', room => 'room', changes => '{insert,update}', source => 'updates'";
+    refused_in(
+        &db,
+        &format!("{updates}, columns => '{{id,half}}'"),
+        "55000",
+        &["column half of public.t is a virtual", "Store it"],
+    )
+    .await;
+    attached(&db, updates).await;
 }

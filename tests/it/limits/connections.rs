@@ -3,7 +3,7 @@
 use reqwest::Version;
 
 use super::{SUBSCRIBE, client_from, connect_from, count, hits, rest, send, until};
-use crate::support::{Relay, eventually, scene, within};
+use crate::support::{Relay, eventually, messages, scene, within};
 
 /// A stream that is open.
 async fn subscribed(relay: &Relay, host: u8) -> tokio::net::TcpStream {
@@ -104,7 +104,8 @@ async fn new_connections_beyond_the_rate_are_told_and_closed() {
 
 #[tokio::test]
 async fn the_total_follows_from_the_limit_of_descriptors_and_is_logged() {
-    let (_db, relay) = scene(&["--log-format", "json"]).await;
+    let db = messages().await;
+    let relay = Relay::serve_with_descriptors(256, &db.relay_url, &["--log-format", "json"]).await;
     relay.logs("connections at a time").await;
     let line = relay
         .log()

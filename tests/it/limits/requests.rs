@@ -107,6 +107,14 @@ async fn heads_have_a_size_and_a_time() {
         send(&mut connection, begun).await;
         rest(&mut connection).await;
     }
+    // So has each further one of a connection. Who sends none any more is no offender, so that this is not counted.
+    for begun in ["", "GET / HTTP/1.1\r\nhost: x\r\nx-slow: "] {
+        let mut connection = connect_from(&relay, 1).await;
+        let first = "GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n";
+        send(&mut connection, format!("{first}{begun}")).await;
+        let answer = rest(&mut connection).await;
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    }
     assert_eq!(hits(&relay.client, "head_bytes").await, 1);
     assert_eq!(hits(&relay.client, "head_timeout").await, 3);
 }

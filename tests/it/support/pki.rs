@@ -2,7 +2,7 @@
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-    KeyUsagePurpose,
+    KeyUsagePurpose, date_time_ymd,
 };
 use rowcast::pem;
 use rustls::pki_types::CertificateDer;
@@ -40,16 +40,20 @@ impl Authority {
 
     /// For a server with these names and addresses.
     pub fn server(&self, names: &[&str]) -> Pair {
-        let names: Vec<String> = names.iter().map(|name| name.to_string()).collect();
-        self.sign(
-            CertificateParams::new(names).expect("names"),
-            ExtendedKeyUsagePurpose::ServerAuth,
-        )
+        self.sign(named(names), ExtendedKeyUsagePurpose::ServerAuth)
     }
 
-    /// For a client who is `user`.
+    /// The same, whose time was over long ago.
+    pub fn expired(&self, names: &[&str]) -> Pair {
+        let mut params = named(names);
+        params.not_before = date_time_ymd(2000, 1, 1);
+        params.not_after = date_time_ymd(2001, 1, 1);
+        self.sign(params, ExtendedKeyUsagePurpose::ServerAuth)
+    }
+
+    /// For a client who is `user`; it has that for a name, too.
     pub fn client(&self, user: &str) -> Pair {
-        let mut params = CertificateParams::default();
+        let mut params = named(&[user]);
         params.distinguished_name.push(DnType::CommonName, user);
         self.sign(params, ExtendedKeyUsagePurpose::ClientAuth)
     }
@@ -92,6 +96,11 @@ impl Pair {
             .expect("a certificate")
             .remove(0)
     }
+}
+
+fn named(names: &[&str]) -> CertificateParams {
+    let names: Vec<String> = names.iter().map(|name| name.to_string()).collect();
+    CertificateParams::new(names).expect("names")
 }
 
 /// Of an HTTP client that trusts nobody: for plain HTTP. (One that is told nothing reads the machine's authorities.)

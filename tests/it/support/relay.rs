@@ -36,23 +36,34 @@ impl Relay {
     /// `rowcast` with these arguments. Of the environment it gets none but PATH (and a log level): no setting of the
     /// machine's user. It ends with the test process, however that ends.
     pub fn start(arguments: &[&str]) -> Self {
-        Self::spawn(command(arguments))
+        Self::start_in(arguments, &[])
     }
 
-    /// The same, by a program that becomes `rowcast`: it and its arguments, behind which those of a shell's `$0` and the
-    /// command line follow.
+    /// The same with these variables in its environment.
+    pub fn start_in(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        Self::spawn(command(arguments).envs(variables.iter().copied()))
+    }
+
+    /// `rowcast serve` as [`Relay::serve`] starts it, but with this soft limit of descriptors.
+    pub async fn serve_with_descriptors(soft: u32, database_url: &str, arguments: &[&str]) -> Self {
+        let mut shell = Command::new("sh");
+        let script = format!("ulimit -S -n {soft} && exec \"$0\" \"$@\"");
+        shell.args(["-c", &script, PROGRAM, "serve", "--listen", "127.0.0.1:0"]);
+        shell.args(["--database-url", database_url]);
+        let mut relay = Self::spawn(prepared(&mut shell).args(arguments));
+        relay.wait_until_listening().await;
+        relay
+    }
+
+    /// The same, by a program that becomes `rowcast`: it and its arguments, behind which `$0` and the command line of a shell
+    /// follow.
     pub fn start_by(program: &[String], arguments: &[&str]) -> Self {
-        let rowcast = command(arguments);
-        let mut command = command_of(&program[0]);
-        command
-            .args(&program[1..])
-            .arg("rowcast")
-            .arg(rowcast.get_program())
-            .args(rowcast.get_args());
-        Self::spawn(command)
+        let mut by = Command::new(&program[0]);
+        by.args(&program[1..]).args(["rowcast", PROGRAM]);
+        Self::spawn(prepared(&mut by).args(arguments))
     }
 
-    fn spawn(mut command: Command) -> Self {
+    fn spawn(command: &mut Command) -> Self {
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -157,15 +168,17 @@ pub async fn run(arguments: &[&str]) -> (ExitStatus, String, String) {
     (output.status, text(&output.stdout), text(&output.stderr))
 }
 
+const PROGRAM: &str = env!("CARGO_BIN_EXE_rowcast");
+
 /// `rowcast` with these arguments, and none of the environment but PATH and a log level.
 pub fn command(arguments: &[&str]) -> Command {
-    let mut command = command_of(env!("CARGO_BIN_EXE_rowcast"));
-    command.args(arguments);
+    let mut command = Command::new(PROGRAM);
+    prepared(command.args(arguments));
     command
 }
 
-fn command_of(program: &str) -> Command {
-    let mut command = Command::new(program);
+/// Gives it the environment and the process group that all have.
+fn prepared(command: &mut Command) -> &mut Command {
     command
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
@@ -175,8 +188,7 @@ fn command_of(program: &str) -> Command {
         )
         .env("RUST_BACKTRACE", "1")
         .env("NO_COLOR", "1")
-        .process_group(server().process_group());
-    command
+        .process_group(server().process_group())
 }
 
 /// The address in a line like `… listening on http://127.0.0.1:41234`, or `https://`.

@@ -1,15 +1,11 @@
 //! `sslmode` and its companions, against a server with TLS and one without.
 
-use std::sync::Arc;
-
 use rowcast::pg::bell::Bell;
 use rowcast::pg::{PgError, TlsSettingError, open_unpinned};
 use serde_json::json;
-use tokio::io::copy_bidirectional;
-use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use super::impostors::{direct, front};
 use super::server::{NAME, TlsServer, open};
 use crate::support::relay::run;
 use crate::support::{Authority, MESSAGES, Relay, Subscriber, Transport, server, within};
@@ -132,6 +128,21 @@ async fn allow_and_prefer_go_the_other_way_where_the_server_wants_it() {
     }
 }
 
+/// It would travel in the clear.
+#[tokio::test]
+async fn a_password_that_is_wrong_is_not_tried_again_without_tls() {
+    let server = TlsServer::shared().await;
+    for mode in ["prefer", "require"] {
+        let refused = server.session(&[("sslmode", mode)], "careful").await;
+        assert!(
+            matches!(refused, Err(PgError::Rejected { .. })),
+            "{mode}: {refused:?}"
+        );
+    }
+    let plain = server.session(&[("sslmode", "disable")], "careful").await;
+    assert!(!plain.expect("it connects").is_tls().await);
+}
+
 #[tokio::test]
 async fn a_certificate_lets_its_bearer_in() {
     let server = TlsServer::shared().await;
@@ -193,39 +204,8 @@ async fn a_socket_has_no_tls_whatever_the_mode() {
 async fn a_connection_may_begin_with_tls() {
     let server = TlsServer::shared().await;
     let pair = server.authority.server(&[NAME]);
-    let chain = rowcast::pem::certificates(pair.certificate.as_bytes()).unwrap();
-    let key = rowcast::pem::private_key(pair.key.as_bytes()).unwrap();
-    let mut config = rustls::ServerConfig::builder_with_provider(rowcast::pem::cryptography())
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .unwrap();
-    config.alpn_protocols = vec![b"postgresql".to_vec()];
-    let acceptor = TlsAcceptor::from(Arc::new(config));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let behind = server.postgres.port();
-    tokio::spawn(async move {
-        while let Ok((socket, _)) = listener.accept().await {
-            let acceptor = acceptor.clone();
-            tokio::spawn(async move {
-                let mut front = acceptor.accept(socket).await.unwrap();
-                assert_eq!(front.get_ref().1.alpn_protocol(), Some(&b"postgresql"[..]));
-                let mut back = TcpStream::connect(("127.0.0.1", behind)).await.unwrap();
-                let _ = copy_bidirectional(&mut front, &mut back).await;
-            });
-        }
-    });
-    let root = server.root();
-    let direct = [
-        ("sslmode", "verify-full"),
-        ("sslrootcert", text(&root)),
-        ("sslnegotiation", "direct"),
-    ];
-    let url = server
-        .url(&direct, "postgres")
-        .replace(&format!(":{behind}/"), &format!(":{port}/"));
+    let port = front(server, &pair, &pair, rustls::DEFAULT_VERSIONS).await;
+    let url = direct(server, port, "verify-full");
     open(&url).await.expect("it connects");
     let weak = server
         .session(&[("sslmode", "prefer"), ("sslnegotiation", "direct")], "postgres")

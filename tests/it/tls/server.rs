@@ -14,18 +14,21 @@ use crate::support::{Authority, Pair, connect, eventually, own_server, run, with
 /// The name that the server's certificate is for.
 pub const NAME: &str = "db.example";
 
-/// Who comes in how: `certified` by a certificate, `closed` only with TLS, `open` only without, `scram` by a password.
+/// Who comes in how: `certified` by a certificate, `closed` only with TLS, `open` only without, `scram` by a password, `careful`
+/// by a password with TLS, and by none without.
 const HBA: &str = "local   all all                     trust
 hostssl   all certified 127.0.0.1/32   cert
 hostnossl all certified 127.0.0.1/32   reject
 hostssl   all closed    127.0.0.1/32   trust
 hostnossl all open      127.0.0.1/32   trust
+hostssl   all careful   127.0.0.1/32   scram-sha-256
+hostnossl all careful   127.0.0.1/32   trust
 host      all scram     127.0.0.1/32   scram-sha-256
 host      all postgres  127.0.0.1/32   password
 ";
 
 const ROLES: &str = "create role certified login; create role closed login; create role open login;
-    set password_encryption = 'scram-sha-256'; create role scram login password 'pass';";
+    set password_encryption = 'scram-sha-256'; create role scram login password 'pass'; create role careful login password 'another';";
 
 /// The server, its authority, and files for clients.
 pub struct TlsServer {
