@@ -24,7 +24,7 @@ async fn nothing_is_lost_when_the_table_is_renamed() {
     trial
         .end(
             "`alter table … rename to`, and back",
-            "streams wait and polls get 503 for up to 5 s, until the relay has looked the name up",
+            "streams wait and polls get 503 for half a second, until the relay has looked the name up",
         )
         .await;
 }

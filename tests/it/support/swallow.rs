@@ -101,7 +101,8 @@ impl Connection {
         self.seen.borrow().all > self.survived
     }
 
-    async fn is_reset(mut self) {
+    /// Returns where it is to be reset.
+    async fn reset(mut self) {
         let survived = self.survived;
         if self.seen.wait_for(|cuts| cuts.reset > survived).await.is_err() {
             std::future::pending().await
@@ -114,9 +115,9 @@ async fn carry(mut near: TcpStream, target: SocketAddr, connection: Connection) 
         let (reader, _writer) = near.split();
         tokio::select! {
             () = swallow(reader) => {}
-            () = connection.clone().is_reset() => {}
+            () = connection.clone().reset() => {}
         }
-        return reset(&near);
+        return end_by_rst(&near);
     }
     let Ok(mut far) = TcpStream::connect(target).await else {
         return;
@@ -131,12 +132,12 @@ async fn carry(mut near: TcpStream, target: SocketAddr, connection: Connection) 
         };
         tokio::select! {
             _ = both => false,
-            () = connection.clone().is_reset() => true,
+            () = connection.clone().reset() => true,
         }
     };
     if was_reset {
-        reset(&near);
-        reset(&far);
+        end_by_rst(&near);
+        end_by_rst(&far);
     }
 }
 
@@ -163,6 +164,6 @@ async fn swallow(mut from: ReadHalf<'_>) {
 }
 
 /// Dropped next, it ends by RST.
-fn reset(stream: &TcpStream) {
+fn end_by_rst(stream: &TcpStream) {
     let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
 }
