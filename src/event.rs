@@ -50,6 +50,8 @@ pub struct Row {
     pub room: Option<Room>,
     /// Of a journal: the columns of the row's key with their values, a JSON object.
     pub key: Option<String>,
+    /// When it was written, in microseconds since 1970, where the source has a time and the tail read it.
+    pub time: Option<i64>,
     pub body: RowBody,
 }
 
@@ -61,6 +63,7 @@ impl Row {
             op: Op::Insert,
             room,
             key: None,
+            time: None,
             body,
         }
     }
@@ -172,6 +175,7 @@ mod tests {
             op,
             room: Some(Room::canonical("a")),
             key: key.map(str::to_owned),
+            time: None,
             body,
         }
     }

@@ -25,10 +25,11 @@
 //! | [`http`] | a feed as SSE, long poll or poll; publishing, errors, health, sockets |
 //! | [`pg`] | sessions, statements, attach, migrations, the LISTEN connection; with `sql/` all that knows SQL |
 //! | [`relay`], [`app`] | the sources of a process; wiring, supervision, the end |
-//! | [`config`], [`shutdown`], [`telemetry`], [`pem`] | options, the drain, the log, files of certificates and keys |
+//! | [`doctor`] | what would go wrong between a relay and its database, with what mends it |
+//! | [`config`], [`shutdown`], [`telemetry`], [`metrics`], [`pem`] | options, the drain, the log, what is counted, files of certificates and keys |
 //! | [`cli`], [`demo`] | the commands; a private PostgreSQL, for the demo and for the tests |
 //!
-//! Layers point down: `event room cursor` ← `hub` | `pg` ← `tail`, `feed` ← `relay` ← `http` ← `app` ← `cli`, `demo`.
+//! Layers point down: `event room cursor` ← `hub` | `pg` ← `tail`, `feed` ← `relay` ← `http` ← `app` ← `doctor` ← `cli`, `demo`.
 //! ARCHITECTURE.md says how each part works and why it is so.
 
 pub mod app;
@@ -37,10 +38,12 @@ pub mod cli;
 pub mod config;
 pub mod cursor;
 pub mod demo;
+pub mod doctor;
 pub mod event;
 pub mod feed;
 pub mod http;
 pub mod hub;
+pub mod metrics;
 pub mod pem;
 pub mod pg;
 pub mod relay;

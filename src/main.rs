@@ -18,7 +18,7 @@ fn main() -> ExitCode {
         Err(error) => return fail(&format!("can't start the runtime: {error}"), 1),
     };
     match runtime.block_on(cli::run(invocation)) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => fail(&error.to_string(), 1),
     }
 }

@@ -3,19 +3,30 @@
 mod live;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
+use crate::metrics::{Gauges, names};
 use crate::pg::bell::ListenStatus;
 
 pub use live::{LiveSource, Older, SourceLimits};
+
+/// How long a round trip of a notification proves that bells are heard.
+const PROOF_HOLDS: Duration = Duration::from_secs(60);
+
+/// The relay is ready all the same: tails read by themselves.
+const LISTENER_AWAY: &str = "listener away: polling only, since no bell can be heard: LISTEN fails, or a pooler in \
+    transaction mode is in between (--listen-database-url goes past it); the log says which";
 
 /// Every source by name.
 pub struct Relay {
     sources: RwLock<Sources>,
     default_source: Option<String>,
     listening: watch::Receiver<ListenStatus>,
+    database_away: AtomicBool,
     draining: Box<dyn Fn() -> bool + Send + Sync>,
 }
 
@@ -66,6 +77,8 @@ pub struct Readiness {
     pub reasons: Vec<String>,
     /// Rows arrive all the same.
     pub notes: Vec<String>,
+    /// How long ago a notification last came through; `None` while none does.
+    pub round_trip: Option<Duration>,
 }
 
 impl Relay {
@@ -80,6 +93,7 @@ impl Relay {
             sources: RwLock::default(),
             default_source,
             listening,
+            database_away: AtomicBool::new(false),
             draining: Box::new(draining),
         }
     }
@@ -155,6 +169,37 @@ impl Relay {
         changed
     }
 
+    /// Notes whether the database answers at all.
+    pub fn set_database_away(&self, away: bool) {
+        self.database_away.store(away, Ordering::Relaxed);
+    }
+
+    /// Adds the gauges of the sources, and whether bells are heard.
+    pub fn collect(&self, gauges: &mut Gauges) {
+        let ready = self.readiness().reasons.is_empty();
+        gauges.set(names::READY, &[], f64::from(ready));
+        let listening = self.listening.borrow().clone();
+        let is_up = matches!(listening, ListenStatus::Up { .. });
+        gauges.set(names::LISTENING, &[], f64::from(is_up));
+        if let ListenStatus::Up { last_round_trip } = listening {
+            let age = last_round_trip.elapsed().as_secs_f64();
+            gauges.set(names::ROUND_TRIP_AGE, &[], age);
+        }
+        let sources = self.read();
+        for (name, source) in &sources.live {
+            source.metrics().collect(gauges);
+            let labels = [("source", &**name)];
+            let follows = source.trouble().is_none();
+            gauges.set(names::FOLLOWING, &labels, f64::from(follows));
+            gauges.set(names::RING_BYTES, &labels, source.hub().ring_bytes() as f64);
+            gauges.set(names::ROOMS, &labels, source.hub().room_count() as f64);
+        }
+        let broken = sources.broken.keys();
+        for name in broken.filter(|name| !sources.live.contains_key(*name)) {
+            gauges.set(names::FOLLOWING, &[("source", name)], 0.0);
+        }
+    }
+
     /// Notes why nobody can be let read a source, or that they can; the reason, where it is a new one.
     pub fn set_misfit(&self, name: &str, misfit: Option<String>) -> Option<String> {
         let mut sources = self.write();
@@ -177,7 +222,9 @@ impl Relay {
         let sources = self.read();
         let mut readiness = Readiness::default();
         if (self.draining)() {
-            readiness.reasons.push("the process is about to end".to_owned());
+            readiness
+                .reasons
+                .push("draining: the process is about to end".to_owned());
         }
         for (name, source) in &sources.live {
             readiness.reasons.extend(
@@ -192,10 +239,24 @@ impl Relay {
         for (name, reason) in &sources.misfits {
             readiness.reasons.push(format!("source {name}: {reason}"));
         }
-        if matches!(*self.listening.borrow(), ListenStatus::Down { .. }) {
-            let note = "polling only, since no bell can be heard: LISTEN fails, or a pooler in transaction mode is in \
-                        between; the log says which";
-            readiness.notes.push(note.to_owned());
+        let everything_is_away = sources.live.values().all(|source| source.trouble().is_some());
+        if everything_is_away && self.database_away.load(Ordering::Relaxed) {
+            let reason = "database away: it does not answer; the log says why";
+            readiness.reasons.push(reason.to_owned());
+        }
+        match *self.listening.borrow() {
+            ListenStatus::Down { .. } => readiness.notes.push(LISTENER_AWAY.to_owned()),
+            ListenStatus::Up { last_round_trip } => {
+                let age = last_round_trip.elapsed();
+                readiness.round_trip = Some(age);
+                if age > PROOF_HOLDS {
+                    let seconds = age.as_secs();
+                    readiness.notes.push(format!(
+                        "listener unproven: no notification has come through for {seconds} s; rows are read once a second \
+                         at least"
+                    ));
+                }
+            }
         }
         for (name, findings) in &sources.findings {
             readiness
@@ -203,5 +264,52 @@ impl Relay {
                 .extend(findings.iter().map(|finding| format!("source {name}: {finding}")));
         }
         readiness
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::Instant;
+
+    fn relay(listening: ListenStatus) -> (watch::Sender<ListenStatus>, Relay) {
+        let listening = watch::Sender::new(listening);
+        let relay = Relay::new(None, listening.subscribe(), || false);
+        (listening, relay)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_round_trip_proves_for_a_minute_that_bells_are_heard() {
+        let (listening, relay) = relay(ListenStatus::Up {
+            last_round_trip: Instant::now(),
+        });
+        tokio::time::advance(PROOF_HOLDS).await;
+        let readiness = relay.readiness();
+        assert_eq!(readiness.round_trip, Some(PROOF_HOLDS));
+        assert_eq!(readiness.notes, [] as [String; 0]);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let readiness = relay.readiness();
+        let note = &readiness.notes[0];
+        assert!(
+            note.contains("listener unproven") && note.contains("61 s"),
+            "{note}"
+        );
+        assert_eq!(readiness.reasons, [] as [String; 0], "tails read all the same");
+        listening.send_replace(ListenStatus::Down {
+            reason: "a test".to_owned(),
+        });
+        let readiness = relay.readiness();
+        assert_eq!(readiness.round_trip, None);
+        assert!(readiness.notes[0].starts_with("listener away"));
+    }
+
+    #[test]
+    fn a_database_that_is_away_is_a_reason_without_any_source() {
+        let (_listening, relay) = relay(ListenStatus::Down {
+            reason: "a test".to_owned(),
+        });
+        assert_eq!(relay.readiness().reasons, [] as [String; 0]);
+        relay.set_database_away(true);
+        assert!(relay.readiness().reasons[0].starts_with("database away"));
     }
 }

@@ -109,7 +109,7 @@ pub fn start(args: &LogArgs, default_level: &str) -> Result<(), LogError> {
             .fmt_fields(debug_fn(|out, field, value| write_field(out, field.name(), value)).delimited(" "))
             .try_init()
     } else {
-        log.json().flatten_event(true).try_init()
+        log.json().flatten_event(true).with_span_list(false).try_init()
     };
     Ok(())
 }

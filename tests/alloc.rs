@@ -19,6 +19,7 @@ use rowcast::cursor::OpenSet;
 use rowcast::event::{Row, RowBody};
 use rowcast::http::{HttpSettings, router};
 use rowcast::hub::{HubLimits, RingLimits};
+use rowcast::metrics::Metrics;
 use rowcast::pg::Database;
 use rowcast::pg::bell::ListenStatus;
 use rowcast::pg::source::Source;
@@ -98,6 +99,7 @@ fn source() -> Arc<LiveSource> {
         columns: Vec::new(),
         payload_columns: None,
         id_sequence_oid: 1,
+        time_column: None,
         bell_oid: 1,
         never_ring: false,
         epoch: 7,
@@ -123,7 +125,7 @@ fn source() -> Arc<LiveSource> {
         waiting_replays: 100,
     };
     let database = Database::unconnected("postgres://nobody@127.0.0.1:1/none").unwrap();
-    let source = LiveSource::new(database, definition, limits);
+    let source = LiveSource::new(database, definition, limits, &Metrics::new());
     source.hub().restart(7, OpenSet::above(0));
     // There is no tail: nobody is to wait for its next read.
     source.control().set_state(State::Away { reason: "a test" });

@@ -1,6 +1,10 @@
 //! The relay as one process: wires the parts, supervises them, drains.
 
+mod admin;
+mod gauges;
 mod pruner;
+mod service_manager;
+mod settings;
 mod supervisor;
 mod tasks;
 
@@ -9,26 +13,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::HeaderValue;
+use futures_util::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::{Gate, Keyring};
 use crate::config::ServeConfig;
-use crate::http::limits::descriptors;
 use crate::http::serve::Server;
 use crate::http::tls::{Certificate, TlsError};
-use crate::http::{self, HttpSettings, Limits, Metrics};
-use crate::hub::{HubLimits, RingLimits};
+use crate::http::{self, Limits};
 use crate::pg::bell::Bell;
-use crate::pg::store::ReadLimits;
 use crate::pg::tickets::Tickets;
 use crate::pg::{Database, PgError, PoolOptions};
-use crate::relay::{Relay, SourceLimits};
+use crate::relay::Relay;
 use crate::shutdown::{Drain, Signals};
-use crate::tail::pace::PaceOptions;
 
-use supervisor::Supervisor;
+use admin::Admin;
+use gauges::QueueUsage;
+use settings::{http_settings, pace_options, source_limits};
+use supervisor::{Supervisor, Wiring};
 use tasks::Tasks;
 
 /// How often the files of the certificate are looked at.
@@ -43,9 +46,6 @@ const FAREWELL_WITHIN: Duration = Duration::from_secs(3);
 /// The exit code when the operator did not want to wait: as after SIGINT.
 const SIGNALLED_TWICE: i32 = 130;
 
-/// Contents of one read or page of a replay, in bytes: also what one slow socket may pin of them.
-const PAGE_BYTES: usize = 1 << 20;
-
 /// Why the relay did not start, or ended by itself. One line for a person.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
@@ -57,6 +57,11 @@ pub enum AppError {
     Registry(#[source] PgError),
     #[error("--listen (ROWCAST_LISTEN) {address}: {source}")]
     Listen {
+        address: SocketAddr,
+        source: std::io::Error,
+    },
+    #[error("--admin-listen (ROWCAST_ADMIN_LISTEN) {address}: {source}")]
+    AdminListen {
         address: SocketAddr,
         source: std::io::Error,
     },
@@ -77,6 +82,8 @@ pub enum AppError {
 pub struct App {
     server: Server,
     address: SocketAddr,
+    /// `None`: operators ask on the public port.
+    admin: Option<Admin>,
     /// `None`: without TLS.
     certificate: Option<Arc<Certificate>>,
     relay: Arc<Relay>,
@@ -116,32 +123,42 @@ impl App {
             ))
         };
         let settings = http_settings(config)?;
-        let limits = settings.limits.clone();
+        let (limits, metrics) = (settings.limits.clone(), settings.metrics.clone());
+        let queue = QueueUsage::new();
+        gauges::register(&metrics, &relay, &limits, &database, &queue);
         let gate = Arc::new(Gate::new(keyring, &database));
         tasks.spawn("gate", {
             let (gate, bell, stop) = (gate.clone(), bell.clone(), tasks.stop.clone());
             async move { gate.watch(&bell, stop).await }
         });
+        let admin = {
+            let (relay, gate) = (relay.clone(), gate.clone());
+            let router = http::admin::router(relay, gate, settings.clone(), drain.clone());
+            Admin::bind(&config.observe.admin_listen, &router, &metrics)?
+        };
         let router = http::router(relay.clone(), gate.clone(), settings, drain.clone(), wrap);
         let (mut server, address) = listen_on(&config.listen, &router, &limits, &drain)?;
         if let Some(certificate) = &certificate {
             server = server.with_tls(certificate.clone());
         }
         let tickets = Tickets::new(database.clone());
-        let mut supervisor = Supervisor::new(
+        let mut supervisor = Supervisor::new(Wiring {
             database,
             bell,
-            relay.clone(),
-            gate.clone(),
-            tasks.clone(),
-            source_limits(config),
-            pace_options(config),
-        );
+            relay: relay.clone(),
+            gate: gate.clone(),
+            limits: source_limits(config),
+            pace: pace_options(config),
+            tasks: tasks.clone(),
+            metrics,
+            queue,
+        });
         supervisor.update().await.map_err(AppError::Registry)?;
         check_question(&relay)?;
         Ok(Self {
             server,
             address,
+            admin,
             certificate,
             relay,
             drain,
@@ -184,6 +201,7 @@ impl App {
         let Self {
             server,
             address,
+            admin,
             certificate,
             relay,
             drain,
@@ -192,12 +210,16 @@ impl App {
             tickets,
             prune_interval,
         } = self;
+        if let Some(admin) = admin {
+            tasks.spawn("admin", admin.run(tasks.stop.clone()));
+        }
         first_reads(&relay).await;
         let scheme = if certificate.is_some() { "https" } else { "http" };
         tracing::info!(
             sources = relay.sources().len(),
             "listening on {scheme}://{address}"
         );
+        service_manager::ready(relay.sources().len());
         let pruning = pruner::run(relay, tickets, prune_interval, tasks.stop.clone());
         start(&tasks, supervisor, pruning, certificate);
         let connections = TaskTracker::new();
@@ -208,6 +230,7 @@ impl App {
             () = accepting => {}
         }
         tracing::info!(grace_period = ?drain.grace(), "ending: streams are closed");
+        service_manager::stopping();
         drain.start();
         drop(server);
         connections.close();
@@ -243,15 +266,22 @@ fn start(
     pruning: impl Future<Output = ()> + Send + 'static,
     certificate: Option<Arc<Certificate>>,
 ) {
+    let until_stopped = |task| {
+        let stop = tasks.stop.clone();
+        async move {
+            let _ = stop.run_until_cancelled_owned(task).await;
+        }
+    };
     let stop = tasks.stop.clone();
     tasks.spawn("supervisor", async move { supervisor.run(stop).await });
     tasks.spawn("pruner", pruning);
+    tasks.spawn(
+        "signs of life",
+        until_stopped(service_manager::signs_of_life().boxed()),
+    );
     if let Some(certificate) = certificate {
-        let stop = tasks.stop.clone();
-        tasks.spawn("certificate", async move {
-            let watch = certificate.watch(CERTIFICATE_INTERVAL);
-            let _ = stop.run_until_cancelled(watch).await;
-        });
+        let watch = async move { certificate.watch(CERTIFICATE_INTERVAL).await };
+        tasks.spawn("certificate", until_stopped(watch.boxed()));
     }
 }
 
@@ -315,73 +345,5 @@ fn check_question(relay: &Relay) -> Result<(), AppError> {
     match misfits.pop() {
         Some(reason) if misfits.len() + 1 == relay.sources().len() => Err(AppError::Question(reason)),
         _ => Ok(()),
-    }
-}
-
-fn http_settings(config: &ServeConfig) -> Result<HttpSettings, AppError> {
-    let origin =
-        |origin: &String| HeaderValue::from_str(origin).map_err(|_| AppError::Origin(origin.clone()));
-    let metrics = Metrics::new();
-    let limits = limits(config, &metrics);
-    Ok(HttpSettings {
-        allow_origins: config
-            .allow_origins
-            .iter()
-            .map(origin)
-            .collect::<Result<_, _>>()?,
-        base_path: config.base_path.clone(),
-        allow_publish: config.allow_publish,
-        allow_firehose: config.allow_firehose,
-        local_names_only: config.is_open_to_its_machine_alone(),
-        heartbeat: config.heartbeat,
-        retry: config.retry,
-        limits: Arc::new(limits),
-        metrics,
-    })
-}
-
-/// The bounds on clients. How many connections there may be follows from the limit of descriptors, which is raised as far
-/// as the system lets us.
-fn limits(config: &ServeConfig, metrics: &Metrics) -> Limits {
-    let descriptors = descriptors::raise();
-    let left = descriptors::connections(descriptors, config.pool_size);
-    let limits = Limits::new(config.limits.clone(), left, metrics);
-    let connections = limits.most_connections();
-    tracing::info!(connections, descriptors, "connections at a time");
-    if connections > left {
-        tracing::warn!(
-            connections,
-            left,
-            "--max-connections (ROWCAST_MAX_CONNECTIONS) is more than the limit of descriptors leaves: raise that (ulimit -n, \
-             LimitNOFILE)"
-        );
-    }
-    limits
-}
-
-fn source_limits(config: &ServeConfig) -> SourceLimits {
-    SourceLimits {
-        hub: HubLimits {
-            ring: RingLimits {
-                events: config.ring_events,
-                bytes: config.ring_bytes,
-            },
-            total_bytes: config.ring_total_bytes,
-            linger: config.room_linger,
-        },
-        reads: ReadLimits {
-            event_bytes: config.max_event_bytes,
-            page_bytes: PAGE_BYTES,
-        },
-        replays_at_once: config.replays_at_once,
-        waiting_replays: config.limits.waiting_replays,
-    }
-}
-
-fn pace_options(config: &ServeConfig) -> PaceOptions {
-    PaceOptions {
-        poll_interval: config.poll_interval,
-        busy_bells_per_second: config.busy_bells_per_second,
-        quiet_after: config.quiet_after,
     }
 }

@@ -9,13 +9,15 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::Gate;
+use crate::metrics::Metrics;
 use crate::pg::bell::Bell;
 use crate::pg::source::{self, Source};
-use crate::pg::{Database, PgError};
+use crate::pg::{Database, PgError, queue};
 use crate::relay::{BrokenSource, LiveSource, Relay, SourceLimits};
 use crate::tail::pace::PaceOptions;
 use crate::tail::{State, Tail};
 
+use super::gauges::QueueUsage;
 use super::tasks::Tasks;
 
 /// The registry is read at each notification of a change, and this often in case none arrives.
@@ -27,44 +29,42 @@ const BROKEN_INTERVAL: Duration = Duration::from_millis(500);
 /// The schema check: partitions without triggers, disabled triggers, an altered sequence.
 const SCHEMA_CHECK_INTERVAL: Duration = Duration::from_secs(60);
 
+/// How often PostgreSQL's queue of notifications is asked about.
+const QUEUE_INTERVAL: Duration = Duration::from_secs(10);
+
 /// Knows what is followed, and starts and stops it.
 pub(super) struct Supervisor {
-    database: Database,
-    bell: Bell,
-    relay: Arc<Relay>,
-    gate: Arc<Gate>,
-    limits: SourceLimits,
-    pace: PaceOptions,
-    tasks: Tasks,
+    with: Wiring,
     next_check: Instant,
+    next_queue: Instant,
+}
+
+/// What a supervisor works with.
+pub(super) struct Wiring {
+    pub(super) database: Database,
+    pub(super) bell: Bell,
+    pub(super) relay: Arc<Relay>,
+    pub(super) gate: Arc<Gate>,
+    pub(super) limits: SourceLimits,
+    pub(super) pace: PaceOptions,
+    pub(super) tasks: Tasks,
+    pub(super) metrics: Metrics,
+    pub(super) queue: QueueUsage,
 }
 
 impl Supervisor {
-    pub(super) fn new(
-        database: Database,
-        bell: Bell,
-        relay: Arc<Relay>,
-        gate: Arc<Gate>,
-        tasks: Tasks,
-        limits: SourceLimits,
-        pace: PaceOptions,
-    ) -> Self {
-        let next_check = Instant::now();
+    pub(super) fn new(with: Wiring) -> Self {
+        let now = Instant::now();
         Self {
-            database,
-            bell,
-            relay,
-            gate,
-            limits,
-            pace,
-            tasks,
-            next_check,
+            with,
+            next_check: now,
+            next_queue: now,
         }
     }
 
     /// Follows the registry until `stop`.
     pub(super) async fn run(mut self, stop: CancellationToken) {
-        let mut changed = self.bell.sources_changed();
+        let mut changed = self.with.bell.sources_changed();
         let mut tick = tokio::time::interval(BROKEN_INTERVAL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut next_look = Instant::now();
@@ -80,15 +80,19 @@ impl Supervisor {
                 }
             }
             next_look = Instant::now() + REGISTRY_INTERVAL;
-            for source in self.relay.sources() {
+            for source in self.with.relay.sources() {
                 source.sweep(Instant::now());
             }
+            self.with.metrics.upkeep();
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
                 updated = self.update() => {
+                    let away = updated.as_ref().is_err_and(PgError::is_connection_lost);
+                    self.with.relay.set_database_away(away);
                     // The tails say that the database is away; this is for those who look closer.
                     if let Err(error) = updated {
+                        self.with.queue.note(None);
                         tracing::debug!(%error, "the registry could not be read");
                     }
                 }
@@ -97,7 +101,7 @@ impl Supervisor {
     }
 
     fn is_any_broken(&self) -> bool {
-        let sources = self.relay.sources();
+        let sources = self.with.relay.sources();
         let mut states = sources.iter().map(|source| source.control().state());
         states.any(|state| matches!(state, State::Broken { .. }))
     }
@@ -107,7 +111,7 @@ impl Supervisor {
     /// # Errors
     /// The registry can't be read; nothing is changed then.
     pub(super) async fn update(&mut self) -> Result<(), PgError> {
-        let session = self.database.pooled().await?;
+        let session = self.with.database.pooled().await?;
         let listed = source::list(&session).await?;
         let mut broken = BTreeMap::new();
         let names: Vec<String> = listed.iter().map(|listed| listed.name.clone()).collect();
@@ -126,17 +130,21 @@ impl Supervisor {
                 }
             }
         }
-        self.relay.set_broken(broken);
-        for live in self.relay.sources() {
+        self.with.relay.set_broken(broken);
+        for live in self.with.relay.sources() {
             let name = live.definition().name.clone();
             if !names.contains(&name) {
-                self.relay.remove(&name);
+                self.with.relay.remove(&name);
                 live.detached();
             }
         }
         if Instant::now() >= self.next_check {
             self.next_check = Instant::now() + SCHEMA_CHECK_INTERVAL;
             self.check(&session).await?;
+        }
+        if Instant::now() >= self.next_queue {
+            self.next_queue = Instant::now() + QUEUE_INTERVAL;
+            self.with.queue.note(Some(queue::usage(&session).await?));
         }
         Ok(())
     }
@@ -146,6 +154,7 @@ impl Supervisor {
         let name = source.name.clone();
         // One that its own tail found detached is over, even if the name is attached again by now.
         let live = self
+            .with
             .relay
             .source(Some(&name))
             .ok()
@@ -158,32 +167,34 @@ impl Supervisor {
             return is_other;
         }
         tracing::info!(source = %name, relation = %source.relation, "attached");
-        let live = LiveSource::new(self.database.clone(), source, self.limits);
+        let with = &self.with;
+        let live = LiveSource::new(with.database.clone(), source, with.limits, &with.metrics);
         let tail = Tail {
-            database: self.database.clone(),
+            database: with.database.clone(),
             hub: live.hub().clone(),
             control: live.control().clone(),
             plan: live.plans(),
-            bell: self.bell.subscribe(&name),
-            pace: self.pace,
+            bell: with.bell.subscribe(&name),
+            pace: with.pace,
+            metrics: live.metrics().clone(),
         };
-        let stop = live.stopped_with(&self.tasks.stop);
-        self.relay.insert(live);
-        self.tasks.spawn("tail", tail.run(stop));
+        let stop = live.stopped_with(&with.tasks.stop);
+        with.relay.insert(live);
+        with.tasks.spawn("tail", tail.run(stop));
         true
     }
 
     async fn check(&self, session: &tokio_postgres::Client) -> Result<(), PgError> {
-        for live in self.relay.sources() {
+        for live in self.with.relay.sources() {
             let source = live.definition();
             // Where the database can't say, what was known stands.
-            if let Some(fits) = self.gate.fits(&source).await
-                && let Some(reason) = self.relay.set_misfit(&source.name, fits.err())
+            if let Some(fits) = self.with.gate.fits(&source).await
+                && let Some(reason) = self.with.relay.set_misfit(&source.name, fits.err())
             {
                 tracing::warn!(source = %source.name, "{reason}");
             }
             let findings = source::check(session, &source).await?;
-            if self.relay.set_findings(&source.name, findings.clone()) {
+            if self.with.relay.set_findings(&source.name, findings.clone()) {
                 for finding in findings {
                     tracing::warn!(source = %source.name, "{finding}");
                 }

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::tables::migrated;
 use crate::config::DatabaseArgs;
-use crate::pg::source::{self, Broken, Source};
+use crate::pg::source::{self, Source};
 
 #[derive(Args, Clone, Debug)]
 pub struct SourcesArgs {
@@ -23,7 +23,7 @@ pub async fn sources(args: SourcesArgs) -> anyhow::Result<()> {
     for listed in source::list(&client).await? {
         let findings = match &listed.source {
             Ok(source) => source::check(&client, source).await?,
-            Err(Broken(reason)) => vec![format!("broken: {reason}")],
+            Err(reason) => vec![format!("broken: {reason}")],
         };
         found.push((listed.name, listed.source.ok(), findings));
     }
@@ -57,6 +57,7 @@ fn as_json(name: &str, source: Option<&Source>, findings: &[String]) -> serde_js
         "key": journal.map(|j| j.key.iter().map(|column| &column.name).collect::<Vec<_>>()),
         "room": source.map(room),
         "columns": source.map(|s| &s.columns),
+        "time": source.map(|s| &s.time_column),
         "never_ring": source.map(|s| s.never_ring),
         "epoch": source.map(|s| s.epoch),
         "findings": findings,

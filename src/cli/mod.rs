@@ -1,5 +1,6 @@
 //! The commands: what each takes and does. Results go to stdout, the log and errors to stderr.
 
+mod doctor;
 mod invocation;
 mod listing;
 mod tables;
@@ -8,6 +9,7 @@ mod usage;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -51,6 +53,8 @@ pub enum Command {
     Sources(listing::SourcesArgs),
     /// Detach every table and drop schema rowcast
     Uninstall(tables::UninstallArgs),
+    /// Say what would go wrong between a relay and this database, and what mends it; changes nothing
+    Doctor(doctor::DoctorArgs),
     /// Bring schema rowcast to this program's version
     Migrate(tables::MigrateArgs),
     /// Follow rooms of a relay in the terminal
@@ -91,14 +95,14 @@ pub enum DemoAuth {
     None,
 }
 
-/// Runs one command to its end.
-pub async fn run(invocation: Invocation) -> anyhow::Result<()> {
+/// Runs one command to its end. What the exit code is if it does not fail: 0, except `doctor`'s.
+pub async fn run(invocation: Invocation) -> anyhow::Result<ExitCode> {
     let Invocation { cli, settings } = invocation;
-    // The demo speaks to a person: what it invites to would drown between lines of a log.
-    let level = if matches!(cli.command, Command::Demo(_)) {
-        "warn"
-    } else {
-        "info"
+    // These speak to a person: what they say would drown between lines of a log.
+    let level = match cli.command {
+        Command::Demo(_) => "warn",
+        Command::Doctor(_) => "error",
+        _ => "info",
     };
     telemetry::start(&cli.log, level)?;
     match cli.command {
@@ -108,10 +112,12 @@ pub async fn run(invocation: Invocation) -> anyhow::Result<()> {
         Command::Detach(args) => tables::detach(args).await,
         Command::Sources(args) => listing::sources(args).await,
         Command::Uninstall(args) => tables::uninstall(args).await,
+        Command::Doctor(args) => return doctor::doctor(args).await,
         Command::Migrate(args) => tables::migrate(args).await,
         Command::Tail(args) => tail::tail(args).await,
         Command::Demo(args) => demo(args).await,
-    }
+    }?;
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn serve(args: ServeArgs) -> anyhow::Result<()> {

@@ -41,6 +41,11 @@ pub struct AttachArgs {
     #[arg(long, env = "ROWCAST_COLUMNS", value_name = "COLUMN,…", value_delimiter = ',')]
     pub columns: Option<Vec<String>>,
 
+    /// A timestamp column that says when a row was written: latency is measured from it [default: it is not measured; a
+    /// journal notes the time itself]
+    #[arg(long, env = "ROWCAST_TIME", value_name = "COLUMN")]
+    pub time: Option<String>,
+
     /// The source's name, in URLs and in the database [default: the bare table name]
     #[arg(long, env = "ROWCAST_SOURCE", value_name = "NAME", value_parser = config::source_name)]
     pub source: Option<String>,
@@ -127,6 +132,7 @@ pub async fn attach(args: AttachArgs) -> anyhow::Result<()> {
         keep: args.journal.keep,
         always: args.journal.always.then_some(true),
         per_statement: args.journal.per_statement.then_some(true),
+        time: args.time,
     };
     if args.patience.print_sql {
         print!("{}", script::attach(&attachment));

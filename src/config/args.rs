@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::access::AccessArgs;
 use super::limits::{LimitArgs, TlsArgs};
+use super::observe::ObserveArgs;
 use super::values;
 
 #[derive(Args, Clone, Debug)]
@@ -34,6 +35,9 @@ pub struct ServeArgs {
 
     #[command(flatten)]
     pub limits: LimitArgs,
+
+    #[command(flatten)]
+    pub observe: ObserveArgs,
 
     /// The same database past its connection pooler, for LISTEN [default: --database-url]
     #[arg(

@@ -6,6 +6,7 @@ mod access;
 mod args;
 mod file;
 mod limits;
+mod observe;
 mod secret;
 mod values;
 
@@ -18,6 +19,7 @@ pub use access::{Auth, AuthArg, JwtAlgorithm, JwtConfig, KeySource};
 pub use args::{DatabaseArgs, ServeArgs};
 pub use file::{FileError, SettingsFile, render};
 pub use limits::{Limits, Network, TlsFiles};
+pub use observe::Observe;
 pub use secret::Secret;
 pub use values::{duration, source_name};
 
@@ -35,6 +37,7 @@ pub struct ServeConfig {
     pub tls: Option<TlsFiles>,
     pub auth: Auth,
     pub limits: Limits,
+    pub observe: Observe,
     /// Exact, as browsers send them.
     pub allow_origins: Vec<String>,
     /// Empty, or with a slash before and none behind.
@@ -74,6 +77,10 @@ pub enum ConfigError {
         "--listen (ROWCAST_LISTEN) {value:?} is no address: {reason}; give one like 127.0.0.1:8080 or [::1]:8080"
     )]
     Listen { value: String, reason: String },
+    #[error(
+        "--admin-listen (ROWCAST_ADMIN_LISTEN) {value:?} is no address: {reason}; give one like 127.0.0.1:8081 or [::1]:8081"
+    )]
+    AdminListen { value: String, reason: String },
     #[error(
         "--auth (ROWCAST_AUTH) must be given, since --listen (ROWCAST_LISTEN) {0} is not a loopback address and everybody \
          who reaches it could subscribe; --auth none says that this is meant"
@@ -123,7 +130,10 @@ impl ServeConfig {
     /// Validates the options of `serve`. Looks `--listen` up where it is a name.
     pub fn new(args: ServeArgs) -> Result<Self, ConfigError> {
         let database_url = args.database.url()?.to_owned();
-        let listen = addresses(&args.listen)?;
+        let listen = addresses(&args.listen).map_err(|reason| ConfigError::Listen {
+            value: args.listen.clone(),
+            reason,
+        })?;
         let auth = Auth::new(args.access, &listen)?;
         let tls = TlsFiles::new(args.tls)?;
         if args.ring_bytes > args.ring_total_bytes {
@@ -140,6 +150,7 @@ impl ServeConfig {
             tls,
             auth,
             limits: args.limits.into(),
+            observe: Observe::new(args.observe)?,
             allow_origins: args.allow_origins,
             base_path: args.base_path,
             allow_publish: args.allow_publish,
@@ -194,17 +205,14 @@ impl ServeConfig {
     }
 }
 
-fn addresses(value: &str) -> Result<Vec<SocketAddr>, ConfigError> {
-    let error = |reason: String| ConfigError::Listen {
-        value: value.to_owned(),
-        reason,
-    };
+/// What `value` means, or why it is no address.
+fn addresses(value: &str) -> Result<Vec<SocketAddr>, String> {
     let found: Vec<SocketAddr> = value
         .to_socket_addrs()
-        .map_err(|e| error(e.to_string()))?
+        .map_err(|error| error.to_string())?
         .collect();
     if found.is_empty() {
-        Err(error("the name has none".to_owned()))
+        Err("the name has none".to_owned())
     } else {
         Ok(found)
     }

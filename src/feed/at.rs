@@ -1,5 +1,6 @@
 //! Where a feed finds the tail when it joins.
 
+use crate::cursor::{Cursor, OpenSet};
 use crate::hub::{Joined, Position};
 
 /// A place in the tail's deliveries, taken in one instant.
@@ -26,6 +27,14 @@ impl At {
                 anchor,
             }),
             Joined::NotStarted | Joined::Closed => None,
+        }
+    }
+
+    /// Of one who has seen what the tail has.
+    pub(super) fn cursor(&self) -> Cursor {
+        Cursor {
+            epoch: self.epoch,
+            open: OpenSet::clone(&self.present.open),
         }
     }
 }

@@ -14,6 +14,8 @@ use crate::hub::{Piece, Segment};
 #[derive(Debug)]
 pub struct Batch {
     epoch: i64,
+    /// Read for those who had missed them.
+    replayed: bool,
     events: Events,
 }
 
@@ -32,14 +34,29 @@ impl Batch {
     pub(super) fn shared(epoch: i64, first: Piece, rest: Vec<Piece>) -> Self {
         Self {
             epoch,
+            replayed: false,
             events: Events::Shared { first, rest },
         }
+    }
+
+    /// The same, as read for those who had missed it.
+    pub(super) fn replayed(self) -> Self {
+        Self {
+            replayed: true,
+            ..self
+        }
+    }
+
+    /// Whether it was read for those who had missed it.
+    pub fn is_replayed(&self) -> bool {
+        self.replayed
     }
 
     /// Of a subscriber with positions of its own.
     pub(super) fn own(epoch: i64, events: Vec<OwnEvent>) -> Self {
         Self {
             epoch,
+            replayed: false,
             events: Events::Own(events),
         }
     }
@@ -49,6 +66,7 @@ impl Batch {
         let run = 0..events.len();
         Self {
             epoch,
+            replayed: true,
             events: Events::Listed { events, run },
         }
     }
@@ -66,7 +84,8 @@ impl Batch {
         });
         let first = pieces.next();
         let rest = pieces.collect();
-        (first.map(|first| Self::shared(epoch, first, rest)), left_out)
+        let newest = first.map(|first| Self::shared(epoch, first, rest).replayed());
+        (newest, left_out)
     }
 
     /// How many events.
@@ -126,6 +145,20 @@ impl Batch {
             out.extend_from_slice(event);
             out.extend_from_slice(b"\n");
         }
+    }
+
+    /// The times of rows that nobody was handed yet, in microseconds since 1970: whoever asks is to hand them over now.
+    /// Empty where the positions are the subscriber's own (it resumed among them), and of replays.
+    pub fn take_times(&self) -> impl Iterator<Item = &[i64]> {
+        let (first, rest) = match &self.events {
+            Events::Shared { first, rest } => (Some(first), &rest[..]),
+            Events::Own(_) | Events::Listed { .. } => (None, &[][..]),
+        };
+        let times = first
+            .into_iter()
+            .chain(rest)
+            .map(|piece| piece.segment.times.take());
+        times.filter(|times| !times.is_empty())
     }
 
     /// Each event's JSON text.

@@ -154,10 +154,13 @@ impl Feed {
         {
             open = open.intersection(&present.open);
         }
-        Some(Cursor {
-            epoch: self.epoch,
-            open,
-        })
+        let epoch = self.epoch;
+        Some(Cursor { epoch, open })
+    }
+
+    /// Whether it follows the rings: then it asks the database nothing.
+    pub fn is_following(&self) -> bool {
+        matches!(self.stage, Stage::Following { .. })
     }
 
     fn poll_join(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Step>, FeedError>> {
@@ -218,10 +221,7 @@ impl Feed {
         if code == ResetCode::Truncated && self.last == 0 {
             at.present = at.anchor.clone();
         }
-        let cursor = Cursor {
-            epoch: at.epoch,
-            open: OpenSet::clone(&at.present.open),
-        };
+        let cursor = at.cursor();
         self.newest_then_follow(at);
         Some(Step::Reset { code, cursor })
     }
@@ -334,7 +334,7 @@ impl Feed {
         }
         Ok(segment.map(|segment| {
             let run = 0..segment.entries.len();
-            Step::Events(Batch::shared(self.epoch, Piece { segment, run }, Vec::new()))
+            Step::Events(Batch::shared(self.epoch, Piece { segment, run }, Vec::new()).replayed())
         }))
     }
 

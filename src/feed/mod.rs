@@ -11,6 +11,7 @@ mod batch;
 mod machine;
 mod open;
 mod replay;
+mod table;
 mod turns;
 
 use crate::cursor::Cursor;
@@ -18,7 +19,8 @@ use crate::room::Room;
 
 pub use batch::Batch;
 pub use machine::Feed;
-pub use replay::{Failed, Listing, Page, Replays, Request, Table};
+pub use replay::{Failed, Listing, Page, Replays, Request};
+pub use table::Table;
 
 /// Where a subscriber begins.
 #[derive(Clone, Debug)]

@@ -7,20 +7,19 @@ use std::collections::VecDeque;
 use std::sync::{Arc, RwLock};
 
 use bytes::{Bytes, BytesMut};
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
+use tokio::sync::SemaphorePermit;
 use tokio::time::Instant;
 
 use crate::cursor::{CursorText, IdRange, OpenSet};
 use crate::event::{self, Row};
-use crate::hub::{Entry, Segment};
-use crate::pg::PgError;
-use crate::pg::answer;
-use crate::pg::store::Store;
+use crate::hub::{Entry, Segment, Times};
+use crate::metrics::ReplayCounters;
+use crate::pg::{PgError, answer};
 use crate::room::Room;
 
 use super::FeedError;
 use super::asked::{Answer, Asked};
+use super::table::Table;
 use super::turns::Turns;
 
 /// What one page of a replay is to cover.
@@ -92,82 +91,6 @@ pub struct Listing {
     pub cut: bool,
 }
 
-/// The table as replays read it. The database's own is [`Store`]; a model of the seam is another.
-pub trait Table: Send + Sync {
-    /// See [`Store::replay`].
-    fn replay<'a>(
-        &'a self,
-        rooms: &'a [Room],
-        ranges: &'a [IdRange],
-        max_rows: usize,
-    ) -> BoxFuture<'a, Result<Option<answer::Page>, PgError>>;
-
-    /// See [`Store::nth_newest`].
-    fn nth_newest<'a>(
-        &'a self,
-        rooms: &'a [Room],
-        ranges: &'a [IdRange],
-        count: usize,
-    ) -> BoxFuture<'a, Result<Option<i64>, PgError>>;
-
-    /// See [`Store::ceiling`].
-    fn ceiling(&self) -> BoxFuture<'_, Result<i64, PgError>>;
-
-    /// See [`Store::lists_rows`]: not of a table that is followed itself.
-    fn lists_rows(&self) -> bool {
-        false
-    }
-
-    /// See [`Store::newest`].
-    fn newest<'a>(
-        &'a self,
-        _rooms: &'a [Room],
-        _unseen: &'a [IdRange],
-        _highest: i64,
-        _count: usize,
-    ) -> BoxFuture<'a, Result<Option<answer::Newest>, PgError>> {
-        std::future::ready(Ok(None)).boxed()
-    }
-}
-
-impl Table for Store {
-    fn replay<'a>(
-        &'a self,
-        rooms: &'a [Room],
-        ranges: &'a [IdRange],
-        max_rows: usize,
-    ) -> BoxFuture<'a, Result<Option<answer::Page>, PgError>> {
-        self.replay(rooms, ranges, max_rows).boxed()
-    }
-
-    fn nth_newest<'a>(
-        &'a self,
-        rooms: &'a [Room],
-        ranges: &'a [IdRange],
-        count: usize,
-    ) -> BoxFuture<'a, Result<Option<i64>, PgError>> {
-        self.nth_newest(rooms, ranges, count).boxed()
-    }
-
-    fn ceiling(&self) -> BoxFuture<'_, Result<i64, PgError>> {
-        self.ceiling().boxed()
-    }
-
-    fn lists_rows(&self) -> bool {
-        self.lists_rows()
-    }
-
-    fn newest<'a>(
-        &'a self,
-        rooms: &'a [Room],
-        unseen: &'a [IdRange],
-        highest: i64,
-        count: usize,
-    ) -> BoxFuture<'a, Result<Option<answer::Newest>, PgError>> {
-        self.newest(rooms, unseen, highest, count).boxed()
-    }
-}
-
 /// A replay's read failed; the database's words are in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failed;
@@ -182,6 +105,7 @@ impl From<Failed> for FeedError {
 pub struct Replays {
     table: RwLock<Arc<dyn Table>>,
     turns: Turns,
+    counters: ReplayCounters,
     pages: Arc<Asked<Request, Page>>,
     newest: Arc<Asked<Newest, Option<i64>>>,
     listings: Arc<Asked<List, Listing>>,
@@ -189,10 +113,16 @@ pub struct Replays {
 
 impl Replays {
     /// At most `at_once` reads at a time; once `max_waiting` wait for their turn, [`Replays::has_room`] says no.
-    pub fn new(table: Arc<dyn Table>, at_once: usize, max_waiting: usize) -> Arc<Self> {
+    pub fn new(
+        table: Arc<dyn Table>,
+        at_once: usize,
+        max_waiting: usize,
+        counters: ReplayCounters,
+    ) -> Arc<Self> {
         Arc::new(Self {
             table: RwLock::new(table),
             turns: Turns::new(at_once, max_waiting),
+            counters,
             pages: Asked::new(),
             newest: Asked::new(),
             listings: Asked::new(),
@@ -217,6 +147,7 @@ impl Replays {
 
     /// The page that `request` asks for, shared with equal requests of the same moment.
     pub fn page(self: &Arc<Self>, request: Request) -> Answer<Page> {
+        self.counters.served.increment(1);
         let (replays, asked) = (Arc::clone(self), request.clone());
         self.pages.ask(request, async move { replays.read(&asked).await })
     }
@@ -272,9 +203,10 @@ impl Replays {
             highest,
             count,
         };
+        self.counters.served.increment(1);
         let (replays, asked) = (Arc::clone(self), list.clone());
         self.listings.ask(list, async move {
-            let _permit = replays.turns.take().await;
+            let _permit = replays.turn().await;
             let List {
                 rooms,
                 unseen,
@@ -296,9 +228,10 @@ impl Replays {
         count: usize,
     ) -> Answer<Option<i64>> {
         let newest = Newest { rooms, ranges, count };
+        self.counters.served.increment(1);
         let (replays, asked) = (Arc::clone(self), newest.clone());
         self.newest.ask(newest, async move {
-            let _permit = replays.turns.take().await;
+            let _permit = replays.turn().await;
             let Newest { rooms, ranges, count } = asked;
             let found = replays.table().nth_newest(&rooms, &ranges, count).await;
             found.map_err(|error| failed(&error))
@@ -316,8 +249,15 @@ impl Replays {
         self.turns.has_room()
     }
 
+    /// A turn to put one of the questions that are shared.
+    async fn turn(&self) -> SemaphorePermit<'_> {
+        let permit = self.turns.take().await;
+        self.counters.queries.increment(1);
+        permit
+    }
+
     async fn read(&self, request: &Request) -> Result<Page, Failed> {
-        let _permit = self.turns.take().await;
+        let _permit = self.turn().await;
         let ranges = request.wanted.difference(&request.base);
         let page = self
             .table()
@@ -370,6 +310,7 @@ fn encode(request: &Request, rows: &[Row]) -> Option<Segment> {
     (!entries.is_empty()).then(|| Segment {
         entries,
         bytes: bytes.freeze(),
+        times: Times::default(),
     })
 }
 

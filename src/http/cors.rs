@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::request::X_REQUEST_ID;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, ORIGIN, RETRY_AFTER};
 use axum::http::{HeaderValue, Method};
 use tower_http::cors::{AllowCredentials, AllowOrigin, CorsLayer};
@@ -28,8 +29,8 @@ pub(super) fn layer(origins: &[HeaderValue]) -> Option<CorsLayer> {
                 CONTENT_TYPE,
                 AUTHORIZATION,
             ])
-            // A script of another origin sees only headers of the Fetch standard's safe list, which lacks this one.
-            .expose_headers([RETRY_AFTER])
+            // A script of another origin sees only headers of the Fetch standard's safe list, which lacks these.
+            .expose_headers([RETRY_AFTER, X_REQUEST_ID])
             .max_age(PREFLIGHT_AGE)
             .vary([ORIGIN]),
     )
@@ -64,7 +65,10 @@ mod tests {
         assert_eq!(headers["access-control-allow-origin"], "https://app.example.com");
         assert_eq!(headers["access-control-allow-credentials"], "true");
         assert_eq!(headers["vary"], "origin");
-        assert_eq!(headers["access-control-expose-headers"], "retry-after");
+        assert_eq!(
+            headers["access-control-expose-headers"],
+            "retry-after,x-request-id"
+        );
     }
 
     #[tokio::test]

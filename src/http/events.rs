@@ -10,6 +10,7 @@ use axum::extract::{RawPathParams, State};
 use axum::http::Method;
 use axum::http::request::Parts;
 use axum::response::Response;
+use tracing::Span;
 
 use super::accept::{Format, negotiate};
 use super::admission::Asker;
@@ -22,6 +23,7 @@ use super::{Shared, poll};
 use crate::auth::Lease;
 use crate::cursor::Resume;
 use crate::feed::{FeedError, Start, Subscription};
+use crate::metrics::{End, Subscriber, Transport};
 use crate::relay::LiveSource;
 use crate::room::{Room, RoomType};
 
@@ -122,9 +124,12 @@ async fn stream(
     asker.enter(shared).await?;
     let mut first = Some(first).filter(Poll::is_ready);
     let settings = &shared.settings;
+    let span = Span::current();
     let steps = move |cx: &mut Context<'_>| {
         // It counts as long as the stream lives.
         let _ = &subscribed;
+        // What a replay logs is of this request; one that follows logs nothing, and its deliveries don't pay for it.
+        let _in_request = (!feed.is_following()).then(|| span.enter());
         first.take().unwrap_or_else(|| feed.poll_step(cx))
     };
     let body = EventStream::new(
@@ -134,8 +139,11 @@ async fn stream(
         settings.retry,
         &shared.drain,
         lease,
+        source.metrics().subscriber(format.transport()),
     );
-    Ok(stream::response(body))
+    let mut response = stream::response(body);
+    response.extensions_mut().insert(format.transport());
+    Ok(response)
 }
 
 /// The JSON answer that the parameters ask for.
@@ -145,7 +153,29 @@ async fn answer(
     rooms: Vec<Room>,
     params: &Params,
     asker: &Asker,
-    mut lease: Lease,
+    lease: Lease,
+) -> Result<Response, ApiError> {
+    let transport = params.wait.map_or(Transport::Poll, |_| Transport::LongPoll);
+    let mut counted = source.metrics().subscriber(transport);
+    let mut answer = poll(shared, source, rooms, params, asker, (lease, &counted)).await;
+    if let Ok(response) = &mut answer {
+        response.extensions_mut().insert(transport);
+    }
+    counted.ends(match &answer {
+        Ok(_) => End::Answered,
+        Err(error) => End::of_code(error.code().as_str()),
+    });
+    answer
+}
+
+/// The transport of [`answer`].
+async fn poll(
+    shared: &Shared,
+    source: &LiveSource,
+    rooms: Vec<Room>,
+    params: &Params,
+    asker: &Asker,
+    (mut lease, counted): (Lease, &Subscriber),
 ) -> Result<Response, ApiError> {
     // A poll does not wait for a database that is known to be away.
     source.available()?;
@@ -155,13 +185,13 @@ async fn answer(
             let _subscribed = asker.subscribe(shared)?;
             let subscription = subscription(rooms, params, 0, limit + 1);
             let enter = asker.enter(shared);
-            return poll::long(source, subscription, limit, wait, &shared.drain, enter).await;
+            return poll::long(source, subscription, limit, wait, &shared.drain, enter, counted).await;
         }
         let answer = match params.before {
-            Some(below) => poll::before(source, &rooms, below, limit).await?,
+            Some(below) => poll::before(source, &rooms, below, limit, counted).await?,
             None => {
                 let subscription = subscription(rooms, params, limit, limit + 1);
-                poll::plain(source, subscription, limit).await?
+                poll::plain(source, subscription, limit, counted).await?
             }
         };
         asker.enter(shared).await?;

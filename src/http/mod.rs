@@ -10,6 +10,7 @@
 //! and by which names an open relay of one machine is called, [`host`].
 
 mod accept;
+pub mod admin;
 mod admission;
 mod body;
 mod client;
@@ -29,6 +30,7 @@ mod origin;
 mod params;
 mod poll;
 mod publish;
+mod request;
 pub mod serve;
 mod sse;
 mod stream;
@@ -54,9 +56,9 @@ use tower_http::set_header::SetResponseHeaderLayer;
 
 pub use error::{ApiError, ErrorCode};
 pub use limits::Limits;
-pub use metrics::Metrics;
 
 use crate::auth::Gate;
+use crate::metrics::Metrics;
 use crate::relay::Relay;
 use crate::shutdown::Drain;
 
@@ -82,6 +84,10 @@ pub struct HttpSettings {
     pub limits: Arc<Limits>,
     /// What `GET /metrics` renders.
     pub metrics: Metrics,
+    /// Health and metrics are on a listener of their own, [`admin`].
+    pub operations_apart: bool,
+    /// Each request is logged at its end.
+    pub access_log: bool,
 }
 
 impl Default for HttpSettings {
@@ -99,6 +105,8 @@ impl Default for HttpSettings {
             retry: None,
             limits: Arc::new(limits),
             metrics,
+            operations_apart: false,
+            access_log: false,
         }
     }
 }
@@ -129,32 +137,53 @@ pub fn router(
         drain,
     });
 
-    let health: Router<Arc<Shared>> = Router::new()
-        .route("/health/live", with_problems(get(health::live)))
-        .route("/health/ready", with_problems(get(health::ready)))
-        .route("/metrics", with_problems(get(metrics::render)));
+    let operations = match shared.settings.operations_apart {
+        true => Router::new(),
+        false => operations(),
+    };
     let events = events_routes(&shared);
     let (routes, code) = if base.is_empty() {
-        (health.merge(events), client::routes())
+        (operations.merge(events), client::routes())
     } else {
         let base = format!("/{base}");
-        let routes = health.clone().nest(&base, health.merge(events));
+        let routes = operations.clone().nest(&base, operations.merge(events));
         (routes, Router::new().nest(&base, client::routes()))
     };
-    // A compressor holds back what a stream has sent; SSE is left alone by default.
-    let compressible = DefaultPredicate::new().and(NotForContentType::const_new(ndjson::CONTENT_TYPE));
-    let compression = CompressionLayer::new().compress_when(compressible);
-    let routes = wrap(routes.with_state(shared.clone()))
-        .method_not_allowed_fallback(method_not_allowed)
-        .fallback(not_found)
-        .layer(from_fn_with_state(shared, host::refuse_strange_names))
-        .layer(compression.clone())
-        .layer(from_fn(answer_panics));
+    let routes = with_fallbacks(wrap(routes.with_state(shared.clone())), &shared);
     let routes = match cors {
         Some(cors) => routes.layer(cors),
         None => routes,
     };
-    with_security_headers(routes.merge(code.layer(compression)))
+    surrounded(routes.merge(code.layer(compression())), &shared)
+}
+
+/// What operators ask for.
+fn operations() -> Router<Arc<Shared>> {
+    Router::new()
+        .route("/health/live", with_problems(get(health::live)))
+        .route("/health/ready", with_problems(get(health::ready)))
+        .route("/metrics", with_problems(get(metrics::render)))
+}
+
+/// Answers what no route does and who comes by a strange name, compresses, and survives panics of handlers.
+fn with_fallbacks(routes: Router, shared: &Arc<Shared>) -> Router {
+    routes
+        .method_not_allowed_fallback(method_not_allowed)
+        .fallback(not_found)
+        .layer(from_fn_with_state(shared.clone(), host::refuse_strange_names))
+        .layer(compression())
+        .layer(from_fn(answer_panics))
+}
+
+/// A compressor holds back what a stream has sent; SSE is left alone by default.
+fn compression() -> CompressionLayer<impl Predicate> {
+    let compressible = DefaultPredicate::new().and(NotForContentType::const_new(ndjson::CONTENT_TYPE));
+    CompressionLayer::new().compress_when(compressible)
+}
+
+/// What stands around every answer: its headers, and the request's id.
+fn surrounded(routes: Router, shared: &Arc<Shared>) -> Router {
+    with_security_headers(routes).layer(from_fn_with_state(shared.clone(), request::identify))
 }
 
 /// What every answer tells browsers, whatever it is: its media type is meant, and addresses (they name rooms) stay here.

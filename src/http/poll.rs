@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::error::{ApiError, ErrorCode};
 use crate::cursor::Cursor;
 use crate::feed::{Batch, Feed, FeedError, ResetCode, Step, Subscription};
+use crate::metrics::Subscriber;
 use crate::relay::{LiveSource, Older};
 use crate::room::Room;
 use crate::shutdown::Drain;
@@ -22,10 +23,11 @@ pub(super) async fn plain(
     source: &LiveSource,
     subscription: Subscription,
     limit: usize,
+    counted: &Subscriber,
 ) -> Result<Response, ApiError> {
     source.sync().await?;
     let mut feed = source.feed(within_one_answer(source, subscription, limit));
-    let mut page = Page::new(limit);
+    let mut page = Page::new(limit, counted);
     let caught_up = page.replay(&mut feed).await?;
     Ok(page.answer(caught_up))
 }
@@ -42,9 +44,10 @@ pub(super) async fn long(
     wait: Duration,
     drain: &Drain,
     enter: impl Future<Output = Result<(), ApiError>>,
+    counted: &Subscriber,
 ) -> Result<Response, ApiError> {
     let deadline = Instant::now() + wait;
-    let mut page = Page::new(limit);
+    let mut page = Page::new(limit, counted);
     let begin = async {
         source.sync().await?;
         let mut feed = source.feed(within_one_answer(source, subscription, limit));
@@ -83,10 +86,11 @@ pub(super) async fn before(
     rooms: &[Room],
     below: i64,
     limit: usize,
+    counted: &Subscriber,
 ) -> Result<Response, ApiError> {
     source.sync().await?;
     let Older { events, cursor, more } = source.before(rooms, below, limit).await?;
-    let mut page = Page::new(limit);
+    let mut page = Page::new(limit, counted);
     if let Some(events) = events {
         page.take(events);
     }
@@ -107,7 +111,8 @@ fn within_one_answer(source: &LiveSource, mut subscription: Subscription, limit:
 const ANSWER_BYTES: usize = 8 << 20;
 
 /// An answer under construction.
-struct Page {
+struct Page<'a> {
+    counted: &'a Subscriber,
     limit: usize,
     count: usize,
     /// The events so far, comma-separated: their shared JSON text, copied once.
@@ -116,9 +121,10 @@ struct Page {
     cursor: Option<Cursor>,
 }
 
-impl Page {
-    fn new(limit: usize) -> Self {
+impl<'a> Page<'a> {
+    fn new(limit: usize, counted: &'a Subscriber) -> Self {
         Self {
+            counted,
             limit,
             count: 0,
             events: Vec::new(),
@@ -130,10 +136,18 @@ impl Page {
         self.count == 0
     }
 
+    async fn step(&self, feed: &mut Feed) -> Result<Step, FeedError> {
+        let step = feed.step().await?;
+        if let Step::Reset { code, .. } = &step {
+            self.counted.reset(code.as_str());
+        }
+        Ok(step)
+    }
+
     /// Takes events until the feed has caught up, and returns its cursor then; `None` where the limit cut the list.
     async fn replay(&mut self, feed: &mut Feed) -> Result<Option<Cursor>, ApiError> {
         loop {
-            match feed.step().await? {
+            match self.step(feed).await? {
                 Step::Events(batch) => {
                     if self.take(batch) {
                         return Ok(None);
@@ -148,7 +162,7 @@ impl Page {
     /// Waits for the next events; true where the limit cut them.
     async fn follow(&mut self, feed: &mut Feed) -> Result<bool, ApiError> {
         while self.is_empty() {
-            match feed.step().await? {
+            match self.step(feed).await? {
                 Step::Events(batch) => {
                     if self.take(batch) {
                         return Ok(true);
@@ -179,6 +193,10 @@ impl Page {
             self.events.extend_from_slice(event);
         }
         self.count += batch.len();
+        self.counted.delivered(batch.len(), batch.is_replayed());
+        batch
+            .take_times()
+            .for_each(|times| self.counted.first_delivered(times));
         self.cursor = batch.cursor().or(self.cursor.take());
         cut
     }
@@ -198,6 +216,7 @@ impl Page {
         body.extend_from_slice(&self.events);
         // A cursor's text has nothing that JSON would escape.
         body.extend_from_slice(format!("],\"cursor\":\"{cursor}\",\"more\":{more}}}").as_bytes());
+        self.counted.sent(body.len());
         let mut response = body.into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -17,7 +17,8 @@ use super::client_address::ClientAddress;
 use super::error::{ApiError, ErrorCode};
 use super::events::{PathResult, Target};
 use super::origin::{check_origin, host};
-use crate::pg::publish::NewRow;
+use crate::pg::PgError;
+use crate::pg::publish::{NewRow, PublishError};
 
 /// Inserts the body's row in the path's room: `201 {"id":…,"room":…}`, of a journal with `"key":{…}`.
 pub(super) async fn publish(
@@ -42,21 +43,31 @@ pub(super) async fn publish(
     let room = target.source.definition().room_type.parse(&name)?;
     shared.gate.publish(&asker.access, &target.source, &room)?;
     let row = read_row(&read_body(body, &shared.settings.limits).await?)?;
-    let published = target.source.publish(&room, &row).await.inspect_err(|error| {
-        tracing::warn!(
-            %error,
-            // The database's own words, which no client sees.
-            reason = error.source().map(tracing::field::display),
-            room = room.as_str(),
-            "a published row was not inserted"
-        );
-    })?;
+    let published = target
+        .source
+        .publish(&room, &row)
+        .await
+        .inspect_err(log_failure)?;
     let answer = Answer {
         id: published.id,
         key: published.key,
         room: room.as_str(),
     };
     Ok((StatusCode::CREATED, [(CACHE_CONTROL, "no-store")], Json(answer)).into_response())
+}
+
+/// Says what a person needs who knows the table. PostgreSQL's own words are left out: they quote values of the row.
+fn log_failure(error: &PublishError) {
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<PgError>());
+    let refused = cause.and_then(PgError::db_error);
+    tracing::warn!(
+        %error,
+        sqlstate = refused.map(|refused| refused.code().code()),
+        constraint = refused.and_then(|refused| refused.constraint()),
+        column = refused.and_then(|refused| refused.column()),
+        reason = cause.filter(|_| refused.is_none()).map(tracing::field::display),
+        "a published row was not inserted"
+    );
 }
 
 /// What was inserted: the id that the row's event has, and where to look for it.

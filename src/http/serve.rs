@@ -29,6 +29,7 @@ use tower::service_fn;
 use super::client_address::Peer;
 use super::error::ApiError;
 use super::limits::{Connection, Limit, Limits};
+use super::request::{X_REQUEST_ID, fresh_id};
 use super::tls::Certificate;
 use super::wire::Wire;
 use crate::config;
@@ -132,7 +133,7 @@ impl Server {
                 }
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
-                    tracing::warn!(%error, "can't accept connections");
+                    tracing::warn!(%error, "can't accept connections: too many open files ask for a higher limit (ulimit -n, LimitNOFILE)");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
@@ -165,6 +166,7 @@ impl Server {
 async fn refuse(stream: TcpStream, tls: Option<TlsAcceptor>, error: ApiError, limits: &Limits) {
     let answer = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
         let mut response = error.clone().into_response();
+        response.headers_mut().insert(X_REQUEST_ID, fresh_id());
         if request.version() <= Version::HTTP_11 {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(CONNECTION, close);

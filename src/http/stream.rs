@@ -21,6 +21,7 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 use super::{ndjson, sse};
 use crate::auth::Lease;
 use crate::feed::{FeedError, Step};
+use crate::metrics::{End, Subscriber, Transport};
 use crate::shutdown::Drain;
 
 /// The pause before a feed is asked again after its database was away, or had no time for it: doubled each time up to the second, then
@@ -37,6 +38,14 @@ pub(super) enum StreamFormat {
 }
 
 impl StreamFormat {
+    /// As it is counted.
+    pub(super) fn transport(self) -> Transport {
+        match self {
+            Self::Sse => Transport::Sse,
+            Self::Ndjson => Transport::Ndjson,
+        }
+    }
+
     fn content_type(self) -> &'static str {
         match self {
             Self::Sse => sse::CONTENT_TYPE,
@@ -108,6 +117,7 @@ pub(super) struct EventStream<P> {
     drained: Pin<Box<WaitForCancellationFutureOwned>>,
     /// The right to it.
     lease: Lease,
+    counted: Subscriber,
     /// One timer for the earliest of the three instants above; it is not touched by a delivery.
     timer: Pin<Box<Sleep>>,
     over: bool,
@@ -118,7 +128,7 @@ where
     P: FnMut(&mut Context<'_>) -> Poll<Result<Step, FeedError>> + Unpin,
 {
     /// A stream of what `poll_step` yields, with a sign of life every `heartbeat`. `retry`: how long an EventSource
-    /// waits before it reconnects; `None` is random from one to three seconds. It ends with its `lease`.
+    /// waits before it reconnects; `None` is random from one to three seconds. It ends with its `lease`, and is counted.
     pub(super) fn new(
         poll_step: P,
         format: StreamFormat,
@@ -126,6 +136,7 @@ where
         retry: Option<Duration>,
         drain: &Drain,
         lease: Lease,
+        counted: Subscriber,
     ) -> Self {
         let heartbeat_at = Instant::now() + heartbeat;
         Self {
@@ -140,6 +151,7 @@ where
             drain: drain.clone(),
             drained: Box::pin(drain.listener()),
             lease,
+            counted,
             timer: Box::pin(tokio::time::sleep_until(heartbeat_at)),
             over: false,
         }
@@ -167,6 +179,7 @@ where
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(step)) => {
                     self.failures = 0;
+                    count(&self.counted, &step);
                     let chunk = self.format.step(&step);
                     // An empty chunk would end a chunked body.
                     if !chunk.is_empty() {
@@ -208,6 +221,7 @@ where
 
     fn end(&mut self, code: &str) -> Bytes {
         self.over = true;
+        self.counted.ends(End::of_code(code));
         self.format.end(code)
     }
 }
@@ -224,16 +238,34 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         if let Some(opening) = self.opening.take() {
+            self.counted.sent(opening.len());
             return Poll::Ready(Some(Ok(Frame::data(opening))));
         }
         if self.over {
             return Poll::Ready(None);
         }
-        self.poll_chunk(cx).map(|chunk| Some(Ok(Frame::data(chunk))))
+        self.poll_chunk(cx).map(|chunk| {
+            self.counted.sent(chunk.len());
+            Some(Ok(Frame::data(chunk)))
+        })
     }
 
     fn is_end_stream(&self) -> bool {
         self.over
+    }
+}
+
+/// Counts what a step brings to a client, at the moment it is handed over.
+pub(super) fn count(counted: &Subscriber, step: &Step) {
+    match step {
+        Step::Events(batch) => {
+            counted.delivered(batch.len(), batch.is_replayed());
+            batch
+                .take_times()
+                .for_each(|times| counted.first_delivered(times));
+        }
+        Step::Reset { code, .. } => counted.reset(code.as_str()),
+        Step::Ready(_) => {}
     }
 }
 

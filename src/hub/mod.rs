@@ -9,6 +9,7 @@
 mod publish;
 mod ring;
 mod subscriber;
+mod times;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,6 +26,7 @@ use crate::room::Room;
 pub use publish::Publication;
 pub use ring::{Entry, Position, Ring, RingLimits, Segment};
 pub use subscriber::{Joined, Piece, Pull, Subscriber};
+pub use times::Times;
 
 /// How much a hub may hold.
 #[derive(Clone, Copy, Debug)]
@@ -211,6 +213,11 @@ impl Hub {
     /// Bytes of frames in all rings.
     pub fn ring_bytes(&self) -> usize {
         self.lock().bytes
+    }
+
+    /// Rooms held.
+    pub fn room_count(&self) -> usize {
+        self.lock().rooms.len()
     }
 
     /// Rooms held, and subscriptions to them.

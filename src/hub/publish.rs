@@ -11,7 +11,7 @@ use crate::cursor::{CursorText, OpenSet};
 use crate::event::{self, Row, RowBody};
 use crate::room::Room;
 
-use super::{Entry, Hub, Phase, Position, Ring, RoomCell, Segment, State};
+use super::{Entry, Hub, Phase, Position, Ring, RoomCell, Segment, State, Times};
 
 /// One read on its way into the rings. The hub is locked meanwhile, so that nobody joins between two of its events.
 pub struct Publication<'a> {
@@ -28,6 +28,8 @@ struct Draft {
     cell: Arc<RoomCell>,
     bytes: BytesMut,
     entries: Vec<Entry>,
+    /// Of rows that have one: see [`Times`].
+    times: Vec<i64>,
     /// A row came without its contents, so the ring has to begin anew behind this read.
     incomplete: bool,
 }
@@ -79,9 +81,14 @@ impl Hub {
             cell,
             bytes,
             entries,
+            mut times,
             incomplete,
         } = draft;
         let mut room = cell.lock();
+        if room.waiters.is_empty() {
+            // Whoever comes back for them was away: that says nothing of the relay.
+            times.clear();
+        }
         if incomplete {
             state.bytes -= room.ring.bytes();
             room.ring = Ring::new(present.clone());
@@ -89,6 +96,7 @@ impl Hub {
             let segment = Segment {
                 entries,
                 bytes: bytes.freeze(),
+                times: Times::new(times),
             };
             state.oldest.push_back((cell.clone(), segment.last_number()));
             state.bytes += segment.bytes.len();
@@ -148,6 +156,7 @@ impl Draft {
             cell,
             bytes: BytesMut::new(),
             entries: Vec::new(),
+            times: Vec::new(),
             incomplete: false,
         }
     }
@@ -175,6 +184,7 @@ impl Draft {
             frame_end,
             open_after: Arc::new(open.clone()),
         });
+        self.times.extend(row.time);
     }
 
     /// Adds the newest event of `other`, whose frame is the same here. Copied, not shared: the frames of a segment lie

@@ -12,6 +12,8 @@ use bytes::Bytes;
 
 use crate::cursor::OpenSet;
 
+use super::Times;
+
 /// A delivery number and the tail's open set right after that delivery: a place from which to follow.
 #[derive(Clone, Debug)]
 pub struct Position {
@@ -40,6 +42,8 @@ pub struct Segment {
     pub entries: Vec<Entry>,
     /// The SSE frames of the entries, joined; their ids are the tail's positions.
     pub bytes: Bytes,
+    /// Of rows that somebody waited for, where their source has a time.
+    pub times: Times,
 }
 
 impl Segment {
@@ -215,6 +219,7 @@ mod tests {
         Segment {
             entries,
             bytes: bytes.into(),
+            times: Times::default(),
         }
     }
 

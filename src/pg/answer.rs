@@ -151,6 +151,7 @@ pub(super) fn rows_from_sql(
             op: Op::from_letter(row.try_get("op")?).ok_or(PgError::UnknownOperation)?,
             room: room.map(Room::canonical),
             key: row.try_get("key")?,
+            time: row.try_get("written")?,
             body,
         });
     }

@@ -41,6 +41,8 @@ pub struct Attachment {
     pub always: Option<bool>,
     /// Transition tables instead of a row trigger.
     pub per_statement: Option<bool>,
+    /// A timestamp that says when a row was written, for the histogram of latency.
+    pub time: Option<String>,
 }
 
 impl Attachment {
@@ -58,6 +60,7 @@ impl Attachment {
             keep: None,
             always: None,
             per_statement: None,
+            time: None,
         }
     }
 }
@@ -120,6 +123,7 @@ pub async fn attach(
             (&attachment.keep, Type::TEXT),
             (&attachment.always, Type::BOOL),
             (&attachment.per_statement, Type::BOOL),
+            (&attachment.time, Type::TEXT),
         ],
         patience,
     )

@@ -2,7 +2,7 @@
 //!
 //! It is opened outside the pool and driven by `poll_message`, since a connection that is spawned as a future throws
 //! notifications away. One that hears nothing looks just like one on which nothing rings, so hearing is proven: at the
-//! start and every 30 s a `probe:NONCE` is notified from another connection and must arrive here. A pooler in transaction
+//! start and every 20 s a `probe:NONCE` is notified from another connection and must arrive here. A pooler in transaction
 //! mode, a URL of another database, a lost LISTEN all fail that in the same way. In between a ping finds a stopped server.
 //!
 //! The bell only says when to look: it carries no row, and subscribers that miss one have their backstop.
@@ -30,8 +30,8 @@ const NOTIFY: &str = include_str!("../../sql/notify.sql");
 const PING_INTERVAL: Duration = Duration::from_secs(10);
 const PING_WITHIN: Duration = Duration::from_secs(5);
 
-/// Every third ping is a round trip of a notification.
-const PINGS_PER_PROBE: u32 = 3;
+/// Every second ping is a round trip of a notification: with all time-outs used up, one is proven within 45 s.
+const PINGS_PER_PROBE: u32 = 2;
 
 /// How long the notification may take from another connection to here.
 const PROBE_WITHIN: Duration = Duration::from_secs(5);

@@ -114,7 +114,7 @@ pub async fn is_installed(client: &Client) -> Result<bool, tokio_postgres::Error
 }
 
 /// Does the schema stand at this program's version? An error if it doesn't and this role can't change that.
-async fn is_current(client: &Client) -> Result<bool, MigrateError> {
+pub async fn is_current(client: &Client) -> Result<bool, MigrateError> {
     let known = steps().last().map_or(0, |step| step.version);
     let row = client.query_typed_one(SCHEMA_STATE, &[]).await?;
     let (role, owner) = (row.get("role"), row.get("owner"));

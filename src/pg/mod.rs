@@ -11,9 +11,11 @@ pub mod backoff;
 pub mod bell;
 mod dial;
 mod error;
+pub mod examine;
 pub mod flag;
 pub mod migrate;
 pub mod publish;
+pub mod queue;
 pub mod reauthorize;
 pub mod script;
 mod secret;
@@ -53,10 +55,10 @@ const TRUSTED_IDLE: Duration = Duration::from_secs(1);
 const RECYCLE_WITHIN: Duration = Duration::from_secs(2);
 
 /// Connections that insert what was published. Few: publishing is a convenience, each insert takes a millisecond.
-const HOST_POOL_SIZE: usize = 4;
+pub const HOST_POOL_SIZE: usize = 4;
 
 /// Connections that ask who may read. Apart from the others, since the operator's statement may be slow.
-const AUTHORIZE_POOL_SIZE: usize = 4;
+pub const AUTHORIZE_POOL_SIZE: usize = 4;
 
 /// Bounds of the pool.
 #[derive(Clone, Copy, Debug)]
@@ -72,6 +74,31 @@ impl Default for PoolOptions {
         Self {
             size: 8,
             wait: Duration::from_secs(5),
+        }
+    }
+}
+
+/// How a pool is used at the moment.
+#[derive(Clone, Copy, Debug)]
+pub struct PoolUse {
+    /// Connections that may be open.
+    pub most: usize,
+    /// That are open.
+    pub open: usize,
+    /// Of them, that nobody uses.
+    pub available: usize,
+    /// Those who wait for one.
+    pub waiting: usize,
+}
+
+impl PoolUse {
+    fn of(pool: &Pool) -> Self {
+        let status = pool.status();
+        Self {
+            most: status.max_size,
+            open: status.size,
+            available: status.available,
+            waiting: status.waiting,
         }
     }
 }
@@ -200,6 +227,17 @@ impl Database {
         )
         .await?;
         Ok(Session::dedicated(client, self.is_pinned()))
+    }
+
+    /// The pools, by name: replays and polls; publishing; who may read.
+    pub fn pools(&self) -> [(&'static str, PoolUse); 3] {
+        let inner = &*self.inner;
+        let pools = [
+            ("main", &inner.pool),
+            ("publish", &inner.host_pool),
+            ("authorize", &inner.authorize_pool),
+        ];
+        pools.map(|(name, pool)| (name, PoolUse::of(pool)))
     }
 
     /// Borrows a session from the pool, opening one if there is room.

@@ -232,6 +232,7 @@ mod tests {
             columns: Vec::new(),
             payload_columns: None,
             id_sequence_oid: 1,
+            time_column: None,
             bell_oid: 1,
             never_ring: false,
             epoch: 1,

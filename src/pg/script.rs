@@ -43,6 +43,7 @@ pub fn attach(attachment: &Attachment) -> String {
         ("id", &attachment.id),
         ("source", &attachment.source),
         ("keep", &attachment.keep),
+        ("time_column", &attachment.time),
     ] {
         if let Some(value) = value {
             let _ = write!(script, ", {name} => {}", literal(value));

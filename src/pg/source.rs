@@ -33,6 +33,8 @@ pub struct Source {
     /// The same, quoted, if attach limited them; `None`: every column, whatever is added later.
     pub payload_columns: Option<Vec<String>>,
     pub id_sequence_oid: u32,
+    /// When a row was written, for the metrics; quoted: SQL text. Never with a journal, which notes it itself.
+    pub time_column: Option<String>,
     /// The sequence that is the bell's flag.
     pub bell_oid: u32,
     /// The operator's switch: the flag stays 0.
@@ -120,10 +122,32 @@ pub struct Listed {
     pub source: Result<Source, Broken>,
 }
 
-/// Why a registered source can't be followed, in words, beginning with "its" or "role".
+/// Why a registered source can't be followed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Broken(pub String);
+#[error("{problem}{}", .remedy.iter().map(|remedy| format!(": {remedy}")).collect::<String>())]
+pub struct Broken {
+    /// In `snake_case`, stable.
+    pub code: String,
+    /// In words, beginning with "its", "role", "columns" or "row security".
+    pub problem: String,
+    /// Where one statement or step mends it.
+    pub remedy: Option<String>,
+}
+
+/// What is wrong with a source that can be followed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// In `snake_case`, stable.
+    pub code: String,
+    pub problem: String,
+    pub remedy: String,
+}
+
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} ({})", self.problem, self.remedy)
+    }
+}
 
 /// Every registered source, the first attached first, in one statement and so of one snapshot. Like all here it prepares
 /// nothing: a pooler may run what follows on another connection.
@@ -137,16 +161,27 @@ pub async fn list(client: &Client) -> Result<Vec<Listed>, tokio_postgres::Error>
 /// The schema check: what makes this source's rows missed, misjudged or late though it can be followed (partitions without
 /// triggers, disabled triggers, a sequence that was altered), one line each; empty if all is well.
 pub async fn check(client: &Client, source: &Source) -> Result<Vec<String>, tokio_postgres::Error> {
+    let faults = faults(client, &source.name).await?;
+    Ok(faults.iter().map(ToString::to_string).collect())
+}
+
+/// The same by its parts, of a source that need not be one that can be followed.
+pub async fn faults(client: &Client, source: &str) -> Result<Vec<Fault>, tokio_postgres::Error> {
     let statement = include_str!("../../sql/check_source.sql");
-    let rows = client
-        .query_typed(statement, &[(&source.name, Type::TEXT)])
-        .await?;
-    rows.iter().map(|row| row.try_get("finding")).collect()
+    let rows = client.query_typed(statement, &[(&source, Type::TEXT)]).await?;
+    let fault = |row: &Row| {
+        Ok(Fault {
+            code: row.try_get("code")?,
+            problem: row.try_get("problem")?,
+            remedy: row.try_get("remedy")?,
+        })
+    };
+    rows.iter().map(fault).collect()
 }
 
 fn listed(row: &Row) -> Result<Listed, tokio_postgres::Error> {
-    let source = match row.try_get::<_, Option<String>>("broken")? {
-        Some(reason) => Err(Broken(reason)),
+    let source = match row.try_get::<_, Option<Vec<String>>>("broken")? {
+        Some(reason) => Err(broken(reason)),
         None => resolved(row)?,
     };
     Ok(Listed {
@@ -154,6 +189,16 @@ fn listed(row: &Row) -> Result<Listed, tokio_postgres::Error> {
         ordinal: row.try_get("ordinal")?,
         source,
     })
+}
+
+/// Code, problem and, where there is one, remedy.
+fn broken(reason: Vec<String>) -> Broken {
+    let mut parts = reason.into_iter();
+    Broken {
+        code: parts.next().unwrap_or_default(),
+        problem: parts.next().unwrap_or_default(),
+        remedy: parts.next(),
+    }
 }
 
 /// The outer error is a row that is not as the statement promises.
@@ -165,7 +210,8 @@ fn resolved(row: &Row) -> Result<Result<Source, Broken>, tokio_postgres::Error> 
         // A journal notes the text of any value.
         _ if journal.is_some() => RoomType::Rendered,
         _ => {
-            return Ok(Err(Broken("its room column is of another type now".to_owned())));
+            let reason = ["column_type", "its room column is of another type now"];
+            return Ok(Err(broken(reason.map(str::to_owned).into())));
         }
     };
     Ok(Ok(Source {
@@ -181,6 +227,7 @@ fn resolved(row: &Row) -> Result<Result<Source, Broken>, tokio_postgres::Error> 
         columns: row.try_get("columns")?,
         payload_columns: row.try_get("payload_columns")?,
         id_sequence_oid: row.try_get("id_sequence_oid")?,
+        time_column: row.try_get("time_column")?,
         bell_oid: row.try_get("bell_oid")?,
         never_ring: row.try_get("never_ring")?,
         epoch: row.try_get("epoch")?,

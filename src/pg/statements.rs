@@ -50,7 +50,12 @@ struct View<'a> {
     key: String,
     /// The row as JSON.
     payload: String,
+    /// When a row was written, in microseconds since 1970.
+    time: String,
 }
+
+/// Of rows that somebody missed, and of those without a time.
+const NO_TIME: &str = "null::bigint";
 
 /// In which order candidates are taken.
 const UPWARDS: &str = "asc";
@@ -66,12 +71,13 @@ impl Statements {
             include_str!("../../sql/candidates_by_id.sql"),
             UPWARDS,
             &format!("case when $7 then {} end", followed.payload),
+            &followed.time,
         );
         let newest = source.journal.as_ref().zip(source.id_column.as_deref());
         Self {
             read: with_contents(include_str!("../../sql/read.sql"), &read),
             replay: Scoped::new(|candidates| {
-                let contents = followed.contents(candidates, UPWARDS, &followed.payload);
+                let contents = followed.contents(candidates, UPWARDS, &followed.payload, NO_TIME);
                 with_contents(include_str!("../../sql/replay.sql"), &contents)
             }),
             nth_newest: Scoped::new(|candidates| followed.nth_newest(candidates)),
@@ -101,6 +107,10 @@ impl<'a> View<'a> {
             op: "'i'",
             key: "null::text".to_owned(),
             payload: row_json(source, "picked.r"),
+            time: source
+                .time_column
+                .as_deref()
+                .map_or_else(|| NO_TIME.to_owned(), row_time),
         }
     }
 
@@ -139,13 +149,14 @@ impl<'a> View<'a> {
             op: "(picked.r).op::text",
             key: "(picked.r).key::text".to_owned(),
             payload,
+            time: row_time("at"),
         }
     }
 
     /// The table of a journal, its rows in the order of their key; those whose insertion was not seen are left out.
     fn of_unjournaled(source: &'a Source, journal: &Journal, key: &'a str) -> Self {
         let room = match source.room_type {
-            RoomType::Rendered => format!("(({}) collate pg_catalog.\"C\")", journal.room_text),
+            RoomType::Rendered => rendered_room(journal),
             _ => format!("rowcast_row.{}", source.room_column),
         };
         let unless = fill_template(
@@ -167,12 +178,13 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The candidates with their contents: `payload` of each.
-    fn contents(&self, candidates: &str, direction: &'static str, payload: &str) -> String {
+    /// The candidates with their contents: `payload` and `time` of each.
+    fn contents(&self, candidates: &str, direction: &'static str, payload: &str, time: &str) -> String {
         let candidates = self.fill(candidates, direction);
         fill_template(body(include_str!("../../sql/contents.sql")), |name| match name {
             "candidates" => Some(&candidates),
             "payload" => Some(payload),
+            "time" => Some(time),
             "direction" => Some(direction),
             "op" => Some(self.op),
             "key" => Some(&self.key),
@@ -188,7 +200,7 @@ impl<'a> View<'a> {
     }
 
     fn newest(&self, candidates: &str, journal: &Journal) -> String {
-        let contents = self.contents(candidates, DOWNWARDS, &self.payload);
+        let contents = self.contents(candidates, DOWNWARDS, &self.payload, NO_TIME);
         let key_name = literal(&unquoted(self.id));
         fill_template(include_str!("../../sql/newest.sql"), |name| match name {
             "contents" => Some(contents.as_str()),
@@ -212,8 +224,30 @@ impl<'a> View<'a> {
     }
 }
 
+/// When a candidate was written, by this column (SQL text).
+fn row_time(column: &str) -> String {
+    fill_template(body(include_str!("../../sql/row_time.sql")), |name| {
+        (name == "column").then_some(column)
+    })
+}
+
 fn with_contents(template: &str, contents: &str) -> String {
     fill_template(template, |name| (name == "contents").then_some(contents))
+}
+
+/// The room of a table's row where it is the text of some other value: an expression over bare column names.
+fn rendered_room(journal: &Journal) -> String {
+    format!("(({}) collate pg_catalog.\"C\")", journal.room_text)
+}
+
+/// The columns of the index on the table that a room's rows are found by, as the statements above compare them: SQL text.
+/// `None` where the table is not asked for a room's rows.
+pub(super) fn room_index(source: &Source) -> Option<String> {
+    let id = source.id_column.as_deref()?;
+    Some(match (&source.journal, source.room_type) {
+        (Some(journal), RoomType::Rendered) => format!("{}, {id}", rendered_room(journal)),
+        _ => format!("{}, {id}", source.room_column),
+    })
 }
 
 /// The columns that are sent of `row`, as JSON.
@@ -265,6 +299,7 @@ mod tests {
             columns: Vec::new(),
             payload_columns: Some(vec!["\"{unless}\"".into()]),
             id_sequence_oid: 1,
+            time_column: None,
             bell_oid: 1,
             never_ring: false,
             epoch: 1,

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cursor::{Cursor, OpenSet};
 use crate::feed::{Batch, Feed, FeedError, Listing, Replays, Request, Subscription};
 use crate::hub::{Hub, HubLimits, Joined, Subscriber};
+use crate::metrics::{Metrics, SourceMetrics};
 use crate::pg::publish::{self, NewRow, PublishError, Published};
 use crate::pg::source::Source;
 use crate::pg::store::ReadLimits;
@@ -33,6 +34,7 @@ pub struct LiveSource {
     hub: Arc<Hub>,
     control: Arc<Control>,
     replays: Arc<Replays>,
+    metrics: Arc<SourceMetrics>,
     limits: SourceLimits,
     plan: watch::Sender<Plan>,
     stop: OnceLock<CancellationToken>,
@@ -50,14 +52,21 @@ pub struct Older {
 }
 
 impl LiveSource {
-    /// A source whose tail is not running yet.
-    pub fn new(database: Database, definition: Source, limits: SourceLimits) -> Arc<Self> {
+    /// A source whose tail is not running yet. It is counted in `metrics`.
+    pub fn new(database: Database, definition: Source, limits: SourceLimits, metrics: &Metrics) -> Arc<Self> {
+        let metrics = SourceMetrics::new(metrics, &definition.name);
         let plan = Plan::new(&database, definition, limits.reads);
         Arc::new(Self {
             database,
             hub: Hub::new(limits.hub),
             control: Arc::default(),
-            replays: Replays::new(plan.store.clone(), limits.replays_at_once, limits.waiting_replays),
+            replays: Replays::new(
+                plan.store.clone(),
+                limits.replays_at_once,
+                limits.waiting_replays,
+                metrics.replays(),
+            ),
+            metrics,
             limits,
             plan: watch::Sender::new(plan),
             stop: OnceLock::new(),
@@ -97,6 +106,11 @@ impl LiveSource {
             self.plan.send_replace(plan);
         }
         !same
+    }
+
+    /// What is counted of it.
+    pub fn metrics(&self) -> &Arc<SourceMetrics> {
+        &self.metrics
     }
 
     pub fn hub(&self) -> &Arc<Hub> {

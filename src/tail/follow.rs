@@ -9,6 +9,7 @@ use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 
 use crate::hub::Hub;
+use crate::metrics::SourceMetrics;
 use crate::pg::backoff::Backoff;
 use crate::pg::bell::BellState;
 use crate::pg::{PgError, Session, flag};
@@ -41,6 +42,7 @@ pub(super) struct Follow {
     columns: Vec<String>,
     hub: Arc<Hub>,
     control: Arc<Control>,
+    metrics: Arc<SourceMetrics>,
     plan: watch::Receiver<Plan>,
     bell: watch::Receiver<BellState>,
     /// The bell's state as far as the mode was told of it.
@@ -68,6 +70,7 @@ impl Follow {
             plan,
             bell,
             pace,
+            metrics,
             ..
         } = tail;
         let now = Instant::now();
@@ -80,6 +83,7 @@ impl Follow {
             requests: control.requests(),
             hub,
             control,
+            metrics,
             plan,
             bell,
             heard: BellState::default(),
@@ -169,7 +173,9 @@ impl Follow {
             actions[1] = self.mode.on_busy();
         }
         if state.rings != heard.rings {
-            self.rates.bells(state.rings.saturating_sub(heard.rings), now);
+            let rings = state.rings.saturating_sub(heard.rings);
+            self.rates.bells(rings, now);
+            self.metrics.bells(rings);
             actions[2] = self.mode.on_bell();
         }
         if actions.contains(&Action::Read) {
@@ -228,6 +234,7 @@ impl Follow {
 
     fn after_read(&mut self, outcome: &Outcome) -> Action {
         let now = Instant::now();
+        self.metrics.read(outcome.rows, outcome.took, !outcome.cut);
         if outcome.rows > 0 {
             self.rates.fruitful_read(now);
         }
@@ -242,6 +249,8 @@ impl Follow {
             .pauses
             .after_read(self.mode.pace(), outcome.took, outcome.rows > 0);
         self.next_read = now + pause.unwrap_or(Duration::ZERO);
+        let (gaps, oldest) = self.reader.gap_ages();
+        self.metrics.tail(self.mode.name(), gaps, oldest);
         action
     }
 

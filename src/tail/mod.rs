@@ -21,6 +21,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::hub::Hub;
+use crate::metrics::SourceMetrics;
 use crate::pg::Database;
 use crate::pg::backoff::Backoff;
 use crate::pg::bell::BellState;
@@ -62,6 +63,7 @@ pub struct Tail {
     pub plan: watch::Receiver<Plan>,
     pub bell: watch::Receiver<BellState>,
     pub pace: PaceOptions,
+    pub metrics: Arc<SourceMetrics>,
 }
 
 impl Tail {

@@ -114,6 +114,12 @@ impl Reader {
         self.place.as_ref().is_some_and(|place| place.seen.lingers())
     }
 
+    /// How many gaps there are, and since when the oldest: see [`Seen::ages`].
+    pub fn gap_ages(&self) -> (usize, Option<Instant>) {
+        let place = self.place.as_ref();
+        place.map_or((0, None), |place| place.seen.ages())
+    }
+
     /// Looks up the table's own xmin, takes it for the next read ([`Seen::note_table_xmin`]) and returns it.
     ///
     /// # Errors
@@ -360,6 +366,7 @@ fn look(header: &Header, ids: &[i64], cut: bool) -> Look {
         xmin: header.snapshot_xmin,
         next_xid: header.next_xid,
         sequence_last: header.sequence_last,
+        at: Some(Instant::now()),
         cut_at: if cut { ids.last().copied() } else { None },
     }
 }

@@ -1,4 +1,4 @@
-//! What a tail has seen, with the births and deaths of gaps: pure, no clock, no I/O.
+//! What a tail has seen, with the births and deaths of gaps: pure, no I/O. Its clock is passed in, and decides nothing.
 //!
 //! Two claims carry everything here. Both rest on the order of one read's steps (snapshot, then the sequence's last
 //! value, then the next transaction id) and on every writer owning a transaction id before it draws a row's id.
@@ -18,6 +18,8 @@ mod simulation;
 #[cfg(test)]
 mod tests;
 
+use tokio::time::Instant;
+
 use crate::cursor::{IdRange, OpenSet};
 
 /// What one read reported beside its rows. Transaction ids are 64 bits wide.
@@ -32,6 +34,8 @@ pub struct Look {
     pub sequence_last: i64,
     /// The read stopped at its limit: nothing above this id was looked at.
     pub cut_at: Option<i64>,
+    /// When the read was made, for [`Seen::ages`].
+    pub at: Option<Instant>,
 }
 
 /// The ids a tail has seen or given up, as their complement; each gap knows when it may die.
@@ -50,7 +54,14 @@ pub struct Seen {
 struct Gap {
     ids: IdRange,
     /// Every transaction that drew one of `ids` is below this. `None`: some are not drawn yet, as far as is known.
-    bound: Option<u64>,
+    bound: Option<Bound>,
+}
+
+/// The next transaction id when a gap was bound, and when that was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Bound {
+    xid: u64,
+    at: Option<Instant>,
 }
 
 impl Seen {
@@ -104,6 +115,12 @@ impl Seen {
         self.gaps.iter().any(|gap| gap.bound.is_some())
     }
 
+    /// How many gaps there are that could die, and since when the oldest of them. Linear in the gaps.
+    pub fn ages(&self) -> (usize, Option<Instant>) {
+        let bounds = self.gaps.iter().filter_map(|gap| gap.bound);
+        (bounds.clone().count(), bounds.filter_map(|bound| bound.at).min())
+    }
+
     /// Takes the table's own xmin (`u64::MAX`: nobody writes the table), looked up in a statement of its own after
     /// the last read. It counts in the next [`Seen::absorb`], for gaps born before this call.
     ///
@@ -143,7 +160,7 @@ impl Seen {
         let looked_up_to = look.cut_at.unwrap_or(i64::MAX);
         let before = self.gaps.len();
         self.gaps.retain(|gap| {
-            let is_over = gap.bound.is_some_and(|bound| bound <= over_below);
+            let is_over = gap.bound.is_some_and(|bound| bound.xid <= over_below);
             !is_over || gap.ids.high > looked_up_to
         });
         if self.gaps.len() < before {
@@ -173,7 +190,10 @@ impl Seen {
                 &mut bound_now,
                 Gap {
                     ids: drawn,
-                    bound: Some(look.next_xid),
+                    bound: Some(Bound {
+                        xid: look.next_xid,
+                        at: look.at,
+                    }),
                 },
             );
             if gap.ids.high > last {

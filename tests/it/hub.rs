@@ -13,7 +13,7 @@ use rand::{Rng, SeedableRng};
 use rowcast::cursor::OpenSet;
 use rowcast::event::{Row, RowBody};
 use rowcast::hub::{
-    Entry, Hub, HubLimits, Joined, Piece, Position, Pull, Ring, RingLimits, Segment, Subscriber,
+    Entry, Hub, HubLimits, Joined, Piece, Position, Pull, Ring, RingLimits, Segment, Subscriber, Times,
 };
 use rowcast::room::Room;
 use tokio::time::Instant;
@@ -81,6 +81,7 @@ fn segment(numbers: std::ops::Range<u64>, frame_bytes: usize) -> Segment {
     Segment {
         entries: entries.collect(),
         bytes: Bytes::from(vec![b'x'; count * frame_bytes]),
+        times: Times::default(),
     }
 }
 

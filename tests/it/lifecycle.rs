@@ -4,6 +4,7 @@ mod ending;
 mod outage;
 mod publish;
 mod restart;
+mod service_manager;
 mod sources;
 mod tables;
 mod truncate;

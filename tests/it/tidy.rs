@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules, lowest first: one may use its own layer and those below. ARCHITECTURE.md says why.
-const LAYERS: [&[&str]; 9] = [
+const LAYERS: [&[&str]; 10] = [
     &[
         "event",
         "room",
@@ -12,6 +12,7 @@ const LAYERS: [&[&str]; 9] = [
         "config",
         "shutdown",
         "telemetry",
+        "metrics",
         "pem",
     ],
     &["hub", "pg"],
@@ -20,6 +21,7 @@ const LAYERS: [&[&str]; 9] = [
     &["auth"],
     &["http"],
     &["app"],
+    &["doctor"],
     &["cli", "demo"],
     &["main"],
 ];

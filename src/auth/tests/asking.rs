@@ -9,6 +9,7 @@ use super::super::access::{Access, Rooms, Via};
 use super::super::lease::{Lease, Question, QuestionKey, Register};
 use super::super::queue::{Batch, Came, Haste, Queue};
 use crate::hub::{HubLimits, RingLimits};
+use crate::metrics::Metrics;
 use crate::pg::Database;
 use crate::pg::authorize::BATCH;
 use crate::pg::source::Source;
@@ -31,6 +32,7 @@ fn source(name: &str) -> Arc<LiveSource> {
         columns: Vec::new(),
         payload_columns: None,
         id_sequence_oid: 1,
+        time_column: None,
         bell_oid: 1,
         never_ring: false,
         epoch: 1,
@@ -53,7 +55,7 @@ fn source(name: &str) -> Arc<LiveSource> {
         waiting_replays: 1,
     };
     let database = Database::unconnected("postgres://nobody@127.0.0.1:1/none").unwrap();
-    LiveSource::new(database, definition, limits)
+    LiveSource::new(database, definition, limits, &Metrics::new())
 }
 
 /// Leases and the queue of their questions.

@@ -25,8 +25,9 @@ use tokio::time::Instant;
 
 use super::client_address::TrustedProxies;
 use super::error::{ApiError, ErrorCode};
-use super::metrics::{LimitHits, Metrics};
+use super::metrics::LimitHits;
 use crate::config;
+use crate::metrics::{Gauges, Metrics, names};
 
 use buckets::Buckets;
 use counts::{Counts, Held};
@@ -170,7 +171,7 @@ impl Limits {
             requests: optional(settings.requests_per_second).map(|rate| Buckets::new(rate, SECOND)),
             failed: Buckets::new(rate(settings.failed_credentials_per_second), TEN_SECONDS),
             tickets: Buckets::new(rate(settings.tickets_per_second), TEN_SECONDS),
-            hits: metrics.limit_hits(),
+            hits: LimitHits::new(metrics),
             settings,
         }
     }
@@ -183,6 +184,15 @@ impl Limits {
     /// Connections at a time, in all.
     pub fn most_connections(&self) -> usize {
         self.most_connections
+    }
+
+    /// Adds the gauges of what is taken.
+    pub fn collect(&self, gauges: &mut Gauges) {
+        let now = self.connections.load(Ordering::Relaxed);
+        gauges.set(names::CONNECTIONS, &[], now as f64);
+        if self.most_connections < usize::MAX {
+            gauges.set(names::CONNECTIONS_MAX, &[], self.most_connections as f64);
+        }
     }
 
     /// Whose word counts for where a request comes from.

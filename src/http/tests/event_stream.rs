@@ -12,6 +12,8 @@ use crate::feed::{FeedError, ResetCode, Step};
 use crate::http::stream::{EventStream, StreamFormat};
 use crate::shutdown::Drain;
 
+use super::counted;
+
 const HOUR: Duration = Duration::from_secs(3600);
 
 type PollStep = Box<dyn FnMut(&mut Context<'_>) -> Poll<Result<Step, FeedError>>>;
@@ -45,6 +47,7 @@ fn stream<const N: usize>(
         Some(Duration::from_millis(1234)),
         &Drain::new(HOUR),
         Lease::endless(),
+        counted(),
     )
 }
 
@@ -124,7 +127,7 @@ async fn a_drain_ends_it_within_the_window_even_when_the_feed_never_rests() {
     for (format, _, end) in FORMATS {
         let drain = Drain::new(Duration::from_millis(200));
         let flood = |_: &mut Context<'_>| Poll::Ready(ready(1));
-        let mut body = EventStream::new(flood, format, HOUR, None, &drain, Lease::endless());
+        let mut body = EventStream::new(flood, format, HOUR, None, &drain, Lease::endless(), counted());
         text(&mut body).await;
         text(&mut body).await;
         drain.start();

@@ -105,6 +105,7 @@ async fn streams_bring_every_room_in_one_order_beside_those_of_one_room() {
     chunk(&mut room).await;
     chunk(&mut room).await;
     let nowhere = Row {
+        time: None,
         room: None,
         ..row("", 5)
     };

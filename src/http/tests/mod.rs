@@ -27,6 +27,7 @@ use crate::auth::Gate;
 use crate::cursor::OpenSet;
 use crate::event::{Row, RowBody};
 use crate::hub::{HubLimits, RingLimits};
+use crate::metrics::{SourceMetrics, Subscriber, Transport};
 use crate::pg::Database;
 use crate::pg::bell::ListenStatus;
 use crate::pg::source::Source;
@@ -195,6 +196,7 @@ fn source(name: &str, room_type: RoomType, table: Arc<MemoryTable>, limits: Sour
         columns: Vec::new(),
         payload_columns: None,
         id_sequence_oid: 1,
+        time_column: None,
         bell_oid: 1,
         never_ring: false,
         epoch: 7,
@@ -204,11 +206,16 @@ fn source(name: &str, room_type: RoomType, table: Arc<MemoryTable>, limits: Sour
         ordinal: 1,
     };
     let database = Database::unconnected("postgres://nobody@127.0.0.1:1/none").expect("a URL");
-    let live = LiveSource::new(database, definition, limits);
+    let live = LiveSource::new(database, definition, limits, &Metrics::new());
     live.use_table(table);
     live.hub().restart(7, OpenSet::above(0));
     live.control().set_state(tail::State::Following);
     live
+}
+
+/// A subscriber of a source that nobody looks at.
+fn counted() -> Subscriber {
+    SourceMetrics::new(&Metrics::new(), "messages").subscriber(Transport::Sse)
 }
 
 fn limits() -> SourceLimits {

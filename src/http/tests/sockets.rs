@@ -18,10 +18,13 @@ use crate::auth::Lease;
 use crate::config;
 use crate::cursor::{Cursor, OpenSet};
 use crate::feed::{FeedError, Step};
+use crate::http::Limits;
 use crate::http::serve::Server;
 use crate::http::stream::{EventStream, StreamFormat, response};
-use crate::http::{Limits, Metrics};
+use crate::metrics::Metrics;
 use crate::shutdown::Drain;
+
+use super::counted;
 
 const GLOBAL: Duration = Duration::from_secs(20);
 const CHUNK_BYTES: usize = 64 * 1024;
@@ -85,6 +88,7 @@ fn quiet_stream(
         None,
         drain,
         Lease::endless(),
+        counted(),
     )
 }
 

@@ -182,6 +182,7 @@ impl Simulation {
             .collect();
         let is_cut = ids.len() == limit;
         let look = Look {
+            at: None,
             xmin: snapshot.xmin,
             next_xid,
             sequence_last: if *flaw == Flaw::SequenceIgnored {

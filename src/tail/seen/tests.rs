@@ -8,6 +8,7 @@ const QUIET: Look = Look {
     next_xid: 100,
     sequence_last: 50,
     cut_at: None,
+    at: None,
 };
 
 fn read(seen: &mut Seen, look: Look, ids: &[i64]) -> Vec<(i64, i64)> {
@@ -21,6 +22,36 @@ fn gaps(seen: &Seen) -> Vec<(i64, i64)> {
 
 fn starting_at(high: i64) -> Seen {
     Seen::from_open(&OpenSet::above(high))
+}
+
+#[test]
+fn a_gap_is_as_old_as_its_first_read() {
+    let (born, later) = (Instant::now(), Instant::now() + std::time::Duration::from_secs(5));
+    let mut seen = starting_at(10);
+    assert_eq!(seen.ages(), (0, None));
+    let at = |at| Look {
+        xmin: 99,
+        at: Some(at),
+        ..QUIET
+    };
+    read(&mut seen, at(born), &[12, 15]);
+    read(&mut seen, at(later), &[13, 20]);
+    assert_eq!(seen.ages(), (3, Some(born)));
+    read(
+        &mut seen,
+        Look {
+            sequence_last: 14,
+            ..at(later)
+        },
+        &[11, 14],
+    );
+    assert_eq!(
+        seen.ages(),
+        (1, Some(later)),
+        "what is left of the others was born later"
+    );
+    read(&mut seen, QUIET, &[]);
+    assert_eq!(seen.ages(), (0, None));
 }
 
 #[test]
@@ -120,6 +151,7 @@ fn ten_thousand_rolled_back_ids_under_a_foreign_transaction_lengthen_nothing() {
             next_xid: 100 + id as u64,
             sequence_last: id,
             cut_at: None,
+            at: None,
         };
         assert!(read(&mut seen, look, &[id]).len() <= 1);
         assert!(seen.gaps.len() <= 1);
@@ -148,7 +180,7 @@ fn rolled_back_ids_in_a_row_are_one_gap() {
         seen.gaps,
         [Gap {
             ids: IdRange { low: 1, high: 59 },
-            bound: Some(100)
+            bound: Some(Bound { xid: 100, at: None })
         }]
     );
 }

@@ -8,6 +8,7 @@ use futures_util::future::join_all;
 use rowcast::auth::{Access, Ended, Gate, Keyring, Lease, Refusal, Rooms, Via};
 use rowcast::config::{Auth, JwtConfig, KeySource, Secret};
 use rowcast::hub::{HubLimits, RingLimits};
+use rowcast::metrics::Metrics;
 use rowcast::pg::bell::Bell;
 use rowcast::pg::reauthorize::Reauthorize;
 use rowcast::pg::store::ReadLimits;
@@ -88,7 +89,7 @@ impl Scene {
         let scene = Self {
             db,
             gate,
-            messages: LiveSource::new(database, source, LIMITS),
+            messages: LiveSource::new(database, source, LIMITS, &Metrics::new()),
         };
         // That LISTEN is proven counts as a call for all rooms. The second time nothing of that is under way any longer.
         assert_eq!(within(heard.next()).await, Reauthorize::ALL);

@@ -114,7 +114,7 @@ async fn detach_works_when_the_table_or_the_triggers_are_gone() {
     attached(&db, "'messages', room => 'room_id'").await;
     db.batch_execute("drop table messages").await.expect("drop");
     let broken = listed(&db).await.remove(0).source.expect_err("its table is gone");
-    assert_eq!(broken.0, "its table is gone");
+    assert_eq!(broken.to_string(), "its table is gone");
     db.batch_execute("select rowcast.detach('messages')")
         .await
         .expect("detach");
@@ -168,7 +168,7 @@ async fn what_broke_a_source_is_said_in_words() {
         attached(&db, "'messages', room => 'room_id', columns => '{id,body}'").await;
         db.batch_execute(damage).await.expect("damage");
         let broken = listed(&db).await.remove(0).source.expect_err(damage);
-        assert_eq!(broken.0, words);
+        assert_eq!(broken.to_string(), words);
         db.batch_execute(&format!(
             "select rowcast.detach('messages'); drop table messages; {MESSAGES}"
         ))

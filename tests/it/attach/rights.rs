@@ -129,7 +129,7 @@ async fn a_sequence_that_the_role_may_not_read_breaks_the_source() {
         db.batch_execute(&lost).await.expect("revoke");
         let broken = listed(&theirs).await.remove(0).source.expect_err(&lost);
         assert!(
-            broken.0.contains(words) && broken.0.contains(&given_back),
+            broken.to_string().contains(words) && broken.to_string().contains(&given_back),
             "{broken}"
         );
         db.batch_execute(&given_back).await.expect("the remedy");

@@ -122,3 +122,33 @@ async fn a_sequence_that_is_restarted_by_hand_is_a_new_epoch() {
         assert_eq!(answer.code(), "epoch", "{statements}");
     }
 }
+
+/// After a restore or a failover, ids may be given out again without anything that shows it.
+#[tokio::test]
+async fn an_operator_begins_a_new_epoch_and_every_cursor_of_before_is_void() {
+    let (db, relay) = scene(&[]).await;
+    db.say_many("a", 3).await;
+    let mut stream = relay.client.stream(PATH).await;
+    let old = stream.ready().await;
+
+    let begun = db
+        .query("select rowcast.begin_epoch()", &[])
+        .await
+        .expect("it begins");
+    let names: Vec<String> = begun.iter().map(|row| row.get(0)).collect();
+    assert_eq!(names, ["messages"]);
+    reset(&mut stream, "truncated").await;
+    stream.ready().await;
+    let id = db.say("a", "of the new epoch").await;
+    assert_eq!(stream.ids(1).await, [id]);
+    let answer = relay.client.get(&format!("{PATH}?after={old}")).await;
+    assert_eq!((answer.status.as_u16(), answer.code().as_str()), (409, "epoch"));
+    assert_eq!(relay.client.get(PATH).await.ids(), [1, 2, 3, id]);
+
+    let refused = db
+        .query("select rowcast.begin_epoch('none')", &[])
+        .await
+        .unwrap_err();
+    let refused = refused.as_db_error().expect("PostgreSQL refuses it");
+    assert_eq!(refused.message(), "there is no source none");
+}

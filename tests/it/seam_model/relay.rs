@@ -8,6 +8,7 @@ use rowcast::cursor::OpenSet;
 use rowcast::event::{Row, RowBody};
 use rowcast::feed::{Feed, Replays, Start, Subscription};
 use rowcast::hub::{Hub, HubLimits, RingLimits};
+use rowcast::metrics::ReplayCounters;
 use rowcast::room::Room;
 use rowcast::tail::seen::{Look, Seen};
 use tokio::time::Instant;
@@ -56,7 +57,12 @@ impl Relay {
         Self {
             database: database.clone(),
             hub: Hub::new(limits),
-            replays: Replays::new(database.clone(), sizes.replays_at_once, usize::MAX),
+            replays: Replays::new(
+                database.clone(),
+                sizes.replays_at_once,
+                usize::MAX,
+                ReplayCounters::default(),
+            ),
             flaw,
             seen: Seen::from_open(from),
             has_begun: false,
@@ -156,6 +162,7 @@ impl Relay {
         let rows: Vec<Row> = visible.take(limit).map(|(&id, room)| row(id, room)).collect();
         let is_cut = rows.len() == limit && self.flaw != Flaw::CutIgnored;
         let look = Look {
+            at: None,
             xmin: snapshot.xmin,
             next_xid: snapshot.next_xid,
             sequence_last: snapshot.sequence_last,

@@ -1,0 +1,2 @@
+-- How PostgreSQL runs a statement of the relay, without running it.
+explain (verbose, costs off, format json) {statement}
