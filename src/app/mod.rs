@@ -21,7 +21,7 @@ use crate::auth::{Gate, Keyring};
 use crate::config::ServeConfig;
 use crate::http::serve::Server;
 use crate::http::tls::{Certificate, TlsError};
-use crate::http::{self, Limits};
+use crate::http::{self, HttpSettings, Limits};
 use crate::pg::bell::Bell;
 use crate::pg::tickets::Tickets;
 use crate::pg::{Database, PgError, PoolOptions};
@@ -114,14 +114,7 @@ impl App {
         let tasks = Tasks::default();
         let (bell, listening) = Bell::new(listen, database.clone(), tasks.stop.clone());
         tasks.spawn("bell", listening);
-        let relay = {
-            let drain = drain.clone();
-            Arc::new(Relay::new(
-                config.default_source.clone(),
-                bell.status(),
-                move || drain.is_started(),
-            ))
-        };
+        let relay = new_relay(config, &bell, &drain);
         let settings = http_settings(config)?;
         let (limits, metrics) = (settings.limits.clone(), settings.metrics.clone());
         let queue = QueueUsage::new();
@@ -131,11 +124,7 @@ impl App {
             let (gate, bell, stop) = (gate.clone(), bell.clone(), tasks.stop.clone());
             async move { gate.watch(&bell, stop).await }
         });
-        let admin = {
-            let (relay, gate) = (relay.clone(), gate.clone());
-            let router = http::admin::router(relay, gate, settings.clone(), drain.clone());
-            Admin::bind(&config.observe.admin_listen, &router, &metrics)?
-        };
+        let admin = bind_admin(config, &relay, &gate, &settings, &drain)?;
         let router = http::router(relay.clone(), gate.clone(), settings, drain.clone(), wrap);
         let (mut server, address) = listen_on(&config.listen, &router, &limits, &drain)?;
         if let Some(certificate) = &certificate {
@@ -257,6 +246,33 @@ impl App {
             Ok(())
         }
     }
+}
+
+fn new_relay(config: &ServeConfig, bell: &Bell, drain: &Drain) -> Arc<Relay> {
+    let drain = drain.clone();
+    let relay = Relay::new(config.default_source.clone(), bell.status(), move || {
+        drain.is_started()
+    });
+    Arc::new(relay)
+}
+
+/// The listener for operators. Where it is on loopback addresses alone, pages of other sites must not come in by a name of
+/// theirs, whatever holds for the public port.
+fn bind_admin(
+    config: &ServeConfig,
+    relay: &Arc<Relay>,
+    gate: &Arc<Gate>,
+    settings: &HttpSettings,
+    drain: &Drain,
+) -> Result<Option<Admin>, AppError> {
+    let addresses = &config.observe.admin_listen;
+    let settings = HttpSettings {
+        local_names_only: addresses.iter().all(|address| address.ip().is_loopback()),
+        ..settings.clone()
+    };
+    let metrics = settings.metrics.clone();
+    let router = http::admin::router(relay.clone(), gate.clone(), settings, drain.clone());
+    Admin::bind(addresses, &router, &metrics)
 }
 
 /// The tasks that nobody has started before there was something to serve.

@@ -233,7 +233,7 @@ impl Entry {
     }
 }
 
-/// What clap says first: "invalid value 'soon' for '--heartbeat <DURATION>': …".
+/// What clap says first: `invalid value 'soon' for '--heartbeat <DURATION>': …`.
 fn first_line(error: &clap::Error) -> String {
     let text = error.to_string();
     let paragraph = text.split("\n\n").next().unwrap_or_default();

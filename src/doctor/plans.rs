@@ -52,8 +52,10 @@ fn by_id(source: &Source, plans: &Plans, ids: &Ids) -> Vec<Finding> {
 /// How the rows of a room are found.
 fn by_room(source: &Source, plans: &Plans, ids: &Ids) -> Vec<Finding> {
     let mut found = Vec::new();
-    let replay = plans.replay.iter().find(|scan| !scan.is_led_by_room());
-    let newest = plans.newest.iter().find(|scan| !scan.is_led_by_room());
+    let key = unquoted(source.id_column.as_deref().unwrap_or_default());
+    let id = if source.journal.is_some() { "id" } else { &key };
+    let replay = plans.replay.iter().find(|scan| !scan.is_led_by_room(id));
+    let newest = plans.newest.iter().find(|scan| !scan.is_led_by_room(&key));
     if let (Some(scan), Some(journal)) = (replay, &source.journal) {
         found.push(
             no_room_index("rows", &journal.relation, scan)

@@ -238,7 +238,7 @@ impl Replays {
         })
     }
 
-    /// See [`Store::ceiling`].
+    /// See [`Table::ceiling`].
     pub async fn ceiling(&self) -> Result<i64, Failed> {
         let _permit = self.turns.take().await;
         self.table().ceiling().await.map_err(|error| failed(&error))

@@ -56,11 +56,11 @@ impl Scan {
         self.condition.is_some() && columns.contains(&self.first.as_str())
     }
 
-    /// Whether an index leads to a room's rows from one id to another: it compares the pair of both.
-    pub fn is_led_by_room(&self) -> bool {
-        self.condition
-            .as_ref()
-            .is_some_and(|condition| condition.contains("ROW("))
+    /// Whether an index leads to a room's rows from one id to another: it compares the pair of both, and does not begin with the
+    /// id (its name, not quoted), in which case PostgreSQL compares the pair with all of it.
+    pub fn is_led_by_room(&self, id: &str) -> bool {
+        let compares_pairs = |condition: &String| condition.contains("ROW(");
+        self.first != id && self.condition.as_ref().is_some_and(compares_pairs)
     }
 
     /// Whether the index itself compares a column (its name, not quoted).
@@ -205,10 +205,26 @@ mod tests {
         let plan = json!([{"Plan": {"Node Type": "Append", "Plans": [header, {"Plans": [row(json!({})), led]}, paired]}}]);
         let mut scans = Vec::new();
         collect(&plan, &mut scans);
+        for (scan, first) in scans.iter_mut().zip(["", "id", "room"]) {
+            first.clone_into(&mut scan.first);
+        }
         let how: Vec<_> = scans
             .iter()
-            .map(|scan| (scan.is_led(), scan.is_led_by_room()))
+            .map(|scan| (scan.is_led_by(&["id"]), scan.is_led_by_room("id")))
             .collect();
-        assert_eq!(how, [(false, false), (true, false), (true, true)]);
+        assert_eq!(how, [(false, false), (true, false), (false, true)]);
+        scans[2].first = "id".to_owned();
+        assert!(
+            !scans[2].is_led_by_room("id"),
+            "all of an index on (id, room) is walked"
+        );
+        let both = "((rowcast_row.room_no = (picked.r).place) AND (rowcast_row.id = rowcast_key.id))";
+        scans[0].condition = Some(both.to_owned());
+        let compared = ["id", "room_no", "room"].map(|column| scans[0].compares(column));
+        assert_eq!(
+            compared,
+            [true, true, false],
+            "a name is not the beginning of another"
+        );
     }
 }

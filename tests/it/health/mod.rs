@@ -58,6 +58,14 @@ async fn health_and_metrics_move_to_the_listener_for_operators_and_nothing_else_
     for path in [PATH, "/live/v1/rooms/a/events", "/rowcast.js", "/admin"] {
         assert_eq!(admin.get(path).await.code(), "not_found", "{path}");
     }
+    let strange = admin
+        .request(reqwest::Method::GET, "/metrics")
+        .header("host", "pages.example.com");
+    assert_eq!(
+        admin.send(strange).await.status,
+        403,
+        "a page that points its name here"
+    );
     assert_eq!(relay.client.get("/live/v1/rooms/a/events").await.status, 200);
     assert!(
         !relay
