@@ -36,7 +36,7 @@ pub struct Control {
 /// How long one waits for a read: longer than the tail's own reconnect takes when the database only restarted.
 const SYNC_WITHIN: Duration = Duration::from_secs(5);
 
-/// A read takes milliseconds. Without an answer for so long nobody is served, and another relay may be better off.
+/// A read takes milliseconds, and so does what goes with it. Without an answer for so long nobody is served, and another relay may be better off.
 const SILENT_AFTER: Duration = Duration::from_secs(5);
 
 /// The tail does not read at the moment.
@@ -102,17 +102,18 @@ impl Control {
             .unwrap_or(Err(NotFollowing))
     }
 
-    /// For the tail: awaits a read's answer, however long it takes (up to 35 s), and notes after a while that none is there.
-    pub(super) async fn answered<T>(&self, read: impl Future<Output = T>) -> T {
-        let mut read = pin!(read);
-        if let Ok(answer) = tokio::time::timeout(SILENT_AFTER, read.as_mut()).await {
+    /// For the tail: awaits the answers to its statements, however long they take (one up to 35 s), and notes after a while
+    /// that they are not there.
+    pub(super) async fn answered<T>(&self, statements: impl Future<Output = T>) -> T {
+        let mut statements = pin!(statements);
+        if let Ok(answer) = tokio::time::timeout(SILENT_AFTER, statements.as_mut()).await {
             return answer;
         }
-        let reason = "the database has not answered a read for 5 s";
+        let reason = "the database has not answered for 5 s";
         if self.set_state(State::Away { reason }) {
             tracing::warn!("{reason}: it is stopped or overloaded, or the network is cut");
         }
-        read.await
+        statements.await
     }
 
     /// For the tail: wakes it when a read is asked for.
@@ -157,7 +158,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_read_that_is_not_answered_is_told_of_and_awaited() {
+    async fn statements_that_are_not_answered_are_told_of_and_awaited() {
         let control = Control::default();
         control.set_state(State::Following);
         let slow = async |time| {

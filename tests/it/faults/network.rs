@@ -28,7 +28,8 @@ fn at(url: &str, address: SocketAddr) -> String {
     url.replace(&postgres_address().to_string(), &address.to_string())
 }
 
-/// Fails without the look at how long a read has been unanswered (`tail::follow`): ready for half a minute, and blind.
+/// Fails without `Control::answered`: ready for half a minute, and blind. Where it is around the reads alone it fails now and
+/// then, since any statement of the tail can be the one that is swallowed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_lost_when_the_way_to_postgresql_swallows_everything() {
     let db = stage().await;
