@@ -80,7 +80,8 @@ impl Addresses {
     }
 }
 
-fn setting(name: &str) -> Option<u64> {
+/// A number that the environment may name.
+pub fn setting(name: &str) -> Option<u64> {
     let value = env::var(name).ok()?;
     Some(
         value

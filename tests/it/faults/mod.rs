@@ -3,6 +3,7 @@
 //! While the fault takes place, writers commit rows where they can, and subscribers of all four transports come, go and
 //! resume by their cursors ([`trial`]; the subscribers and their verdict are the torture's). Each test prints one line
 //! that `make faults` collects into docs/reliability.md. There the outages are longer: `ROWCAST_FAULT_SECONDS`.
+//! `ROWCAST_FAULT_SEED` repeats what writers and subscribers chose by chance.
 //! What a relay does while it lasts (answers, health, log) is looked at here only as far as `lifecycle` does not.
 
 mod connections;
@@ -20,10 +21,10 @@ mod tables;
 mod trial;
 mod writers;
 
-use std::env;
 use std::time::Duration;
 
 use crate::support::{Relay, eventually};
+use crate::torture::setting;
 
 /// How long an outage lasts in `make test`, in seconds.
 const SECONDS: u64 = 1;
@@ -33,12 +34,12 @@ const LONG: Duration = Duration::from_secs(10);
 
 /// How long an outage is to last.
 fn outage() -> Duration {
-    let seconds = env::var("ROWCAST_FAULT_SECONDS").ok().map(|value| {
-        value
-            .parse()
-            .unwrap_or_else(|error| panic!("ROWCAST_FAULT_SECONDS={value}: {error}"))
-    });
-    Duration::from_secs(seconds.unwrap_or(SECONDS))
+    Duration::from_secs(setting("ROWCAST_FAULT_SECONDS").unwrap_or(SECONDS))
+}
+
+/// The seed of writers and subscribers: another one each time, unless the environment names one.
+fn seed() -> u64 {
+    setting("ROWCAST_FAULT_SEED").unwrap_or_else(|| rand::random_range(0..1_000_000))
 }
 
 /// Whether outages are as long as an operator would have them.

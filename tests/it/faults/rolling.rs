@@ -67,7 +67,7 @@ async fn no_request_fails_and_nothing_is_lost_in_a_rolling_restart() {
     let requests = trial.audience().sum(|one| one.sessions.len() as u64) + answers[&200];
     trial
         .end(
-            &format!("deploy/haproxy/haproxy.cfg; each of two relays gets SIGTERM, ends, starts again; {requests} requests, {POLLERS} clients poll without a pause meanwhile"),
+            &format!("deploy/haproxy/haproxy.cfg; each of two relays gets SIGTERM, ends, starts again; {requests} requests meanwhile, most of them of {POLLERS} clients that poll without a pause"),
             "every request answered 200; streams end and go on at the other relay",
         )
         .await;

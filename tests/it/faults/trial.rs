@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rand::Rng;
 use tokio_postgres::Client;
 
+use super::seed;
 use super::writers::{Desk, ROOMS, Writers};
 use crate::support::{attach, connect, eventually, run};
 use crate::torture::Addresses;
@@ -58,7 +58,7 @@ impl Trial {
     }
 
     async fn with(fault: &'static str, relays: [&str; 2], app_url: &str, may_be_reset: bool) -> Self {
-        let seed = rand::rng().random_range(0..1_000_000);
+        let seed = seed();
         println!("{fault}: seed {seed}");
         let addresses = Arc::new(Addresses::new(relays));
         let mut audience = Audience::new();
