@@ -1,7 +1,7 @@
 # What a person (and .ci/run) does with this repository. `make` alone lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test test-client test-matrix torture fuzz bench-writers bench-churn lint
+.PHONY: help setup build demo test test-client test-matrix torture faults fuzz bench-writers bench-churn lint
 
 # rustup's directory is not on PATH in every shell.
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
@@ -38,6 +38,11 @@ torture: ## exactly once, for as long as one likes, while relays and servers are
 	@scripts/setup.sh --tests
 	ROWCAST_TORTURE_SECONDS=$${ROWCAST_TORTURE_SECONDS:-60} cargo test --locked --test it torture:: -- --nocapture
 	ROWCAST_CROWD_CONNECTS=$${ROWCAST_CROWD_CONNECTS:-100000} cargo test --locked --test it crowd::comers -- --nocapture
+
+# ROWCAST_FAULT_SECONDS=60 for longer outages; make test runs the same with outages of a second.
+faults: ## every fault of tests/it/faults with outages of 20 s, into docs/reliability.md
+	@scripts/setup.sh --tests
+	@scripts/faults.sh
 
 # ROWCAST_FUZZ_SECONDS=600 for longer.
 fuzz: ## the cursor, the query string and the token path against a fuzzer, a minute each (and minutes to build it)

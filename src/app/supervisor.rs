@@ -23,6 +23,9 @@ use super::tasks::Tasks;
 /// The registry is read at each notification of a change, and this often in case none arrives.
 const REGISTRY_INTERVAL: Duration = Duration::from_secs(5);
 
+/// The same while a source can't be read as it stands: its table may have another name by now, of which nobody notifies.
+const BROKEN_INTERVAL: Duration = Duration::from_millis(500);
+
 /// The schema check: partitions without triggers, disabled triggers, an altered sequence.
 const SCHEMA_CHECK_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -62,15 +65,21 @@ impl Supervisor {
     /// Follows the registry until `stop`.
     pub(super) async fn run(mut self, stop: CancellationToken) {
         let mut changed = self.with.bell.sources_changed();
-        let mut tick = tokio::time::interval(REGISTRY_INTERVAL);
+        let mut tick = tokio::time::interval(BROKEN_INTERVAL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut next_look = Instant::now();
         loop {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
                 Ok(()) = changed.changed() => {}
-                _ = tick.tick() => {}
+                _ = tick.tick() => {
+                    if Instant::now() < next_look && !self.is_any_broken() {
+                        continue;
+                    }
+                }
             }
+            next_look = Instant::now() + REGISTRY_INTERVAL;
             for source in self.with.relay.sources() {
                 source.sweep(Instant::now());
             }
@@ -89,6 +98,12 @@ impl Supervisor {
                 }
             }
         }
+    }
+
+    fn is_any_broken(&self) -> bool {
+        let sources = self.with.relay.sources();
+        let mut states = sources.iter().map(|source| source.control().state());
+        states.any(|state| matches!(state, State::Broken { .. }))
     }
 
     /// Brings what is followed in line with the registry.

@@ -1,5 +1,6 @@
 //! What others see of a tail and ask of it: its state, and a read that begins after now.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -34,6 +35,9 @@ pub struct Control {
 
 /// How long one waits for a read: longer than the tail's own reconnect takes when the database only restarted.
 const SYNC_WITHIN: Duration = Duration::from_secs(5);
+
+/// A read takes milliseconds, and so does what goes with it. Without an answer for so long nobody is served, and another relay may be better off.
+const SILENT_AFTER: Duration = Duration::from_secs(5);
 
 /// The tail does not read at the moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,6 +102,20 @@ impl Control {
             .unwrap_or(Err(NotFollowing))
     }
 
+    /// For the tail: awaits the answers to its statements, however long they take (one up to 35 s), and notes after a while
+    /// that they are not there.
+    pub(super) async fn answered<T>(&self, statements: impl Future<Output = T>) -> T {
+        let mut statements = pin!(statements);
+        if let Ok(answer) = tokio::time::timeout(SILENT_AFTER, statements.as_mut()).await {
+            return answer;
+        }
+        let reason = "the database has not answered for 5 s";
+        if self.set_state(State::Away { reason }) {
+            tracing::warn!("{reason}: it is stopped or overloaded, or the network is cut");
+        }
+        statements.await
+    }
+
     /// For the tail: wakes it when a read is asked for.
     pub(super) fn requests(&self) -> watch::Receiver<u64> {
         self.wanted.subscribe()
@@ -137,6 +155,20 @@ mod tests {
         let now = *requests.borrow_and_update();
         control.answer(now);
         assert_eq!(sync.await, Ok(()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn statements_that_are_not_answered_are_told_of_and_awaited() {
+        let control = Control::default();
+        control.set_state(State::Following);
+        let slow = async |time| {
+            tokio::time::sleep(time).await;
+            1
+        };
+        assert_eq!(control.answered(slow(SILENT_AFTER / 2)).await, 1);
+        assert_eq!(control.state(), State::Following);
+        assert_eq!(control.answered(slow(SILENT_AFTER * 2)).await, 1);
+        assert!(matches!(control.state(), State::Away { .. }));
     }
 
     #[tokio::test]

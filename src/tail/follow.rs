@@ -110,6 +110,7 @@ impl Follow {
         backoff: &mut Backoff,
         shutdown: &CancellationToken,
     ) -> Ended {
+        let control = self.control.clone();
         let mut action = self.mode.on_reconnected();
         self.rates.restart_quiet(Instant::now());
         loop {
@@ -124,8 +125,11 @@ impl Follow {
                     .run_until_cancelled(self.wait())
                     .await
                     .unwrap_or(Action::Wait)),
-                Action::Read => self.read(session).await.inspect(|_| backoff.reset()),
-                Action::Raise | Action::NoteNextXid | Action::Lower => self.turn_flag(session, action).await,
+                Action::Read => control
+                    .answered(self.read(session))
+                    .await
+                    .inspect(|_| backoff.reset()),
+                _ => control.answered(self.turn_flag(session, action)).await,
             };
             action = match next {
                 Ok(next) => next,

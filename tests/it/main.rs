@@ -15,6 +15,7 @@ mod cli;
 mod crowd;
 mod demo;
 mod doctor;
+mod faults;
 mod gaps_time;
 mod guards;
 mod health;

@@ -12,13 +12,13 @@
 //! `ROWCAST_TORTURE_SECONDS` says; `ROWCAST_TORTURE_SEED` repeats their random choices, though not the machine's
 //! scheduling.
 
-mod audience;
-mod direct;
+pub mod audience;
+pub mod direct;
 mod faults;
 mod journal;
-mod received;
-mod subscribers;
-mod verdict;
+pub mod received;
+pub mod subscribers;
+pub mod verdict;
 mod wire;
 mod writers;
 
@@ -64,9 +64,13 @@ impl Run {
 }
 
 /// Where the relays are at the moment; a restart may change it.
-struct Addresses(Mutex<[String; 2]>);
+pub struct Addresses(Mutex<[String; 2]>);
 
 impl Addresses {
+    pub fn new(urls: [&str; 2]) -> Self {
+        Self(Mutex::new(urls.map(str::to_owned)))
+    }
+
     fn of(&self, relay: usize) -> String {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)[relay].clone()
     }
@@ -76,7 +80,8 @@ impl Addresses {
     }
 }
 
-fn setting(name: &str) -> Option<u64> {
+/// A number that the environment may name.
+pub fn setting(name: &str) -> Option<u64> {
     let value = env::var(name).ok()?;
     Some(
         value
@@ -86,7 +91,7 @@ fn setting(name: &str) -> Option<u64> {
 }
 
 /// A session, or none while PostgreSQL is away.
-async fn try_connect(url: &str) -> Option<(Client, tokio::task::JoinHandle<()>)> {
+pub async fn try_connect(url: &str) -> Option<(Client, tokio::task::JoinHandle<()>)> {
     let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.ok()?;
     let driver = tokio::spawn(async move {
         let _ = connection.await;

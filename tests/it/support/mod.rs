@@ -4,6 +4,7 @@
 #![allow(dead_code, unused_imports)]
 
 pub mod database;
+pub mod haproxy;
 pub mod http;
 pub mod ndjson;
 pub mod pki;
@@ -13,6 +14,7 @@ pub mod roles;
 pub mod scene;
 pub mod sse;
 pub mod subscriber;
+pub mod swallow;
 pub mod wait;
 
 pub use database::{TestDatabase, connect, database, empty_database, own_server, role, server, test_options};

@@ -55,6 +55,14 @@ impl Relay {
         relay
     }
 
+    /// The same, by a program that becomes `rowcast`: it and its arguments, behind which `$0` and the command line of a shell
+    /// follow.
+    pub fn start_by(program: &[String], arguments: &[&str]) -> Self {
+        let mut by = Command::new(&program[0]);
+        by.args(&program[1..]).args(["rowcast", PROGRAM]);
+        Self::spawn(prepared(&mut by).args(arguments))
+    }
+
     fn spawn(command: &mut Command) -> Self {
         let mut child = command
             .stdin(Stdio::null())

@@ -53,6 +53,11 @@ impl Audience {
         .await;
     }
 
+    /// Whether this holds of everybody.
+    pub fn all(&self, holds: impl Fn(&Received) -> bool) -> bool {
+        self.received.iter().all(|one| holds(&one.lock().unwrap()))
+    }
+
     /// A figure of all of them together.
     pub fn sum(&self, figure: impl Fn(&Received) -> u64) -> u64 {
         self.received.iter().map(|one| figure(&one.lock().unwrap())).sum()
@@ -61,7 +66,7 @@ impl Audience {
     /// Waits until everybody has what they must have; false if they take too long.
     pub async fn catches_up(&self, has_all: impl Fn(&Received) -> bool) -> bool {
         let deadline = Instant::now() + CATCH_UP_WITHIN;
-        while !self.received.iter().all(|one| has_all(&one.lock().unwrap())) {
+        while !self.all(&has_all) {
             if Instant::now() > deadline {
                 return false;
             }

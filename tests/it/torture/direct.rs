@@ -1,7 +1,7 @@
 //! A table that is followed itself: every committed row once.
 
 mod statements;
-mod verdict;
+pub mod verdict;
 
 use rand::Rng;
 use rand::rngs::StdRng;

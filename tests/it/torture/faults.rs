@@ -1,7 +1,7 @@
 //! The stage: PostgreSQL and two relays, and what befalls them.
 
 use std::net::TcpListener;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rand::Rng;
@@ -132,9 +132,7 @@ impl Stage {
             Relay::serve(&urls.relay, &[ARGUMENTS[0], arguments].concat()).await,
             Relay::serve(&urls.relay, &[ARGUMENTS[1], arguments].concat()).await,
         ];
-        let addresses = Arc::new(Addresses(Mutex::new(
-            [0, 1].map(|relay: usize| relays[relay].url.clone()),
-        )));
+        let addresses = Arc::new(Addresses::new([&relays[0].url, &relays[1].url]));
         Self {
             server: Some(server),
             relays,

@@ -1,10 +1,12 @@
 //! What a subscriber received, and how: what counts is what a client could use, a whole frame of a stream, a whole answer
 //! of a poll.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::time::Duration;
 
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::journal::Picture;
 
@@ -51,6 +53,16 @@ pub struct Received {
     pub tally: Comings,
     /// Of a journal: what it knows of its rooms.
     pub picture: Option<Picture>,
+    /// Resets are no defect: it fetches afresh and goes on.
+    pub may_be_reset: bool,
+    /// The codes of those that it got.
+    pub resets: Vec<String>,
+    /// Ids that it fetched after a reset: they may come once more.
+    pub listed: HashSet<i64>,
+    /// When the newest event was taken.
+    pub last_at: Option<Instant>,
+    /// The longest time between two events.
+    pub longest_pause: Duration,
 }
 
 /// One stream, or one poll.
@@ -97,8 +109,14 @@ impl Received {
             }
             None => {}
         }
+        let now = Instant::now();
+        let before = self.last_at.replace(now).unwrap_or(now);
+        self.longest_pause = self.longest_pause.max(now - before);
         // Rows that are listed as they stand are no entries of the journal.
         let Some(id) = event["id"].as_i64() else { return };
+        if self.listed.remove(&id) {
+            return;
+        }
         let session = self.sessions.len() - 1;
         match self.ids.get(&id) {
             Some(&first) => self.repeated.push((id, first, session)),

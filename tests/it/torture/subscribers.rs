@@ -1,6 +1,8 @@
 //! The subscribers: they come, receive, go at any moment, and come back with the last cursor they hold.
 
-use std::collections::HashMap;
+mod afresh;
+
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -28,6 +30,10 @@ pub struct Subscriber {
     http: reqwest::Client,
     addresses: Arc<Addresses>,
     received: Arc<Mutex<Received>>,
+    /// How long it waits for an answer before it takes the other side for gone.
+    patience: Duration,
+    /// It was reset, and has not fetched afresh yet.
+    is_void: bool,
 }
 
 impl Subscriber {
@@ -50,13 +56,31 @@ impl Subscriber {
             sessions: Vec::new(),
             tally: Comings::default(),
             picture: None,
+            may_be_reset: false,
+            resets: Vec::new(),
+            listed: HashSet::new(),
+            last_at: None,
+            longest_pause: Duration::ZERO,
         };
         Self {
             rng: StdRng::seed_from_u64(seed),
             http: plain_http().build().expect("a client of HTTP"),
             addresses,
             received: Arc::new(Mutex::new(received)),
+            patience: TIMEOUT,
+            is_void: false,
         }
+    }
+
+    /// The same, who gives an answer up after this long, as a client does where a network may swallow it.
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
+    }
+
+    /// The same, who fetches afresh where it is reset.
+    pub fn who_may_be_reset(self) -> Self {
+        self.received.lock().unwrap().may_be_reset = true;
+        self
     }
 
     /// The same, who makes a picture of its rooms.
@@ -75,6 +99,10 @@ impl Subscriber {
         let transport = self.received.lock().unwrap().transport;
         while !end.is_cancelled() {
             let session = async {
+                if self.is_void {
+                    self.fetch_afresh().await;
+                    self.is_void = false;
+                }
                 let pause = match transport {
                     Transport::Sse | Transport::Ndjson => self.stream().await,
                     Transport::LongPoll => self.poll(true).await,
@@ -153,7 +181,11 @@ impl Subscriber {
 
     /// The answer, if it is 200; what else can be is noted.
     async fn send(&mut self, request: RequestBuilder) -> Option<Response> {
-        let answer = match request.send().await {
+        let Ok(answer) = timeout(self.patience, request.send()).await else {
+            self.received.lock().unwrap().tally.left += 1;
+            return None;
+        };
+        let answer = match answer {
             Ok(answer) if answer.status() == StatusCode::OK => return Some(answer),
             Ok(answer) if answer.status() == StatusCode::CONFLICT => {
                 let problem: Value = answer.json().await.unwrap_or_default();
@@ -199,6 +231,10 @@ impl Subscriber {
     async fn reset(&mut self, code: &str, cursor: &str) {
         let before = self.received.lock().unwrap().cursor.clone();
         self.begin(cursor).await;
+        if self.received.lock().unwrap().may_be_reset {
+            self.is_void = true;
+            return self.received.lock().unwrap().resets.push(code.to_owned());
+        }
         let mut received = self.received.lock().unwrap();
         let complaint = match &received.picture {
             Some(picture) if code == "expired" => picture.complaint_of_expiry(before.as_deref()),
@@ -286,7 +322,7 @@ impl Subscriber {
         let request = self.request(&query);
         let patience = match self.rng.random_bool(0.2) {
             true => Duration::from_millis(self.rng.random_range(0..60)),
-            false => TIMEOUT,
+            false => self.patience,
         };
         let answer = timeout(patience, async {
             match self.send(request).await {
