@@ -82,11 +82,11 @@ async fn parameters_and_headers_with_line_breaks_reach_no_head_and_no_log() {
 }
 
 #[tokio::test]
-async fn a_room_that_is_logged_stays_within_its_line() {
+async fn a_row_that_is_refused_leaves_nothing_of_its_contents_in_the_log() {
     let arguments = ["--allow-publish", "--log-format", "human"];
     let (_db, relay) = scene(&arguments).await;
     let path = "/v1/rooms/a%0aINFO%20injected%1b%5b31m%e2%80%ae/events";
-    // The refusal is logged with the room, and with the database's words, which quote the value.
+    // The database's words quote the value.
     let answer = relay
         .client
         .post(path, &json!({"id": "1\nINFO injected\u{1b}[31m", "body": "x"}))
@@ -94,10 +94,6 @@ async fn a_room_that_is_logged_stays_within_its_line() {
     assert_eq!(answer.code(), "invalid_row");
     relay.logs("a published row was not inserted").await;
     assert_log_is_ours(&relay);
-    let line = relay
-        .log()
-        .into_iter()
-        .find(|line| line.contains("not inserted"))
-        .unwrap();
-    assert!(line.contains("a\\nINFO injected\\u{1b}"), "{line}");
+    let log = relay.log().join("\n");
+    assert!(!log.contains("injected"), "{log}");
 }
