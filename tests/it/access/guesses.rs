@@ -1,7 +1,7 @@
 //! Credentials that are no good, and tickets by the hundred: what one address or subject may have of them.
 
 use std::net::IpAddr;
-use std::time::Instant;
+use tokio::time::Instant;
 
 use futures_util::future::join_all;
 use serde_json::json;
