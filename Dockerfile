@@ -18,6 +18,10 @@ USER rowcast
 # Every address of the container: `rowcast serve` does not start so until --auth (ROWCAST_AUTH) says who may read.
 ENV ROWCAST_LISTEN=0.0.0.0:8080
 EXPOSE 8080
+# Whether the process answers: that the database is away is no reason to restart it. Of plain HTTP on this port; with --tls-cert or
+# --admin-listen give the container another one.
+HEALTHCHECK --interval=10s --timeout=3s --start-period=20s CMD ["bash", "-c", \
+    "exec 3<>/dev/tcp/127.0.0.1/8080 && printf 'GET /health/live HTTP/1.0\\r\\nHost: localhost\\r\\n\\r\\n' >&3 && head -1 <&3 | grep -q ' 200 '"]
 # Streams end with `event: end` over the grace period.
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["rowcast"]
