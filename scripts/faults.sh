@@ -47,7 +47,7 @@ HEAD
     ' target/faults.tsv
     printf '\nSubscribers of each line: '
     awk -F '\t' '$4 != "" { print $4; exit }' target/faults.tsv | tr '\n' '.'
-    printf ' Seeds (`ROWCAST_FAULT_SEED`): '
+    printf ' Seeds (%sROWCAST_FAULT_SEED%s): ' '`' '`'
     awk -F '\t' '$11 != "" { printf "%s%s (%s)", separator, $2, $11; separator = "; " } END { print "." }' target/faults.tsv
 } >target/reliability.md
 mv target/reliability.md docs/reliability.md

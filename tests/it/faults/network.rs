@@ -128,10 +128,21 @@ impl Cable {
         }
     }
 
-    /// Whether this process may make namespaces and links.
+    /// Whether this process may make namespaces and links: it tries both.
     fn is_possible() -> bool {
-        let made = Command::new("unshare").args(["--net", "ip", "link"]).output();
-        rustix::process::geteuid().is_root() && made.is_ok_and(|made| made.status.success())
+        let succeeds = |words: &str| {
+            let mut words = words.split(' ');
+            let made = Command::new(words.next().unwrap_or_default())
+                .args(words)
+                .output();
+            made.is_ok_and(|made| made.status.success())
+        };
+        let link = format!("rc{:08x}", rand::random::<u32>());
+        rustix::process::geteuid().is_root()
+            && succeeds("unshare --net ip link")
+            && succeeds("nsenter --version")
+            && succeeds(&format!("ip link add {link}a type veth peer name {link}b"))
+            && succeeds(&format!("ip link delete {link}a"))
     }
 
     /// What a program is to be started by: it waits in a namespace of its own until the cable is laid. The namespace ends
