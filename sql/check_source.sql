@@ -1,6 +1,6 @@
 -- What is wrong with a source although it can be followed: rows would be missed, judged wrongly or seen late. In words, with a
 -- code for those that look further (rowcast.faults has none).
-select case when f.problem in (select i.problem from rowcast.id_faults(s.relation, s.id_column) i) then
+select case when case when s.id_column is not null then f.problem in (select i.problem from rowcast.id_faults(s.relation, s.id_column) i) end then
                 case when f.problem like 'partition %' then 'partition_sequence'
                      when f.problem like 'column %' then 'no_sequence' else 'sequence_settings' end
             when f.problem like '%is fed by a subscription:%' then 'subscription'

@@ -111,7 +111,10 @@ pub async fn tail(args: TailArgs) -> anyhow::Result<()> {
         result = tail.follow() => result,
         _ = tokio::signal::ctrl_c() => Ok(()),
     };
-    if let (Some(cursor), false) = (&tail.cursor, tail.args.json) {
+    if let Some(cursor) = &tail.cursor
+        && tail.cursor != tail.args.after
+        && !tail.args.json
+    {
         eprintln!("rowcast: --after {cursor} goes on from here");
     }
     result

@@ -146,9 +146,9 @@ async fn an_operator_begins_a_new_epoch_and_every_cursor_of_before_is_void() {
     assert_eq!(relay.client.get(PATH).await.ids(), [1, 2, 3, id]);
 
     let refused = db
-        .query("select rowcast.begin_epoch('none')", &[])
+        .query("select rowcast.begin_epoch('absent')", &[])
         .await
         .unwrap_err();
     let refused = refused.as_db_error().expect("PostgreSQL refuses it");
-    assert_eq!(refused.message(), "there is no source none");
+    assert_eq!(refused.message(), "there is no source absent");
 }
