@@ -87,6 +87,8 @@ async fn slow_heads_slow_bodies_and_slow_readers_delay_nobody() {
         send(&mut connection, bytes).await;
         slow.push(connection);
     }
+    // This one has begun, and gets every row.
+    until(&mut slow[2], "event: ready").await;
     for number in 0..ROWS {
         let body = "x".repeat(10_000);
         let id = db.say("a", &body).await;
