@@ -11,7 +11,7 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::json;
 
-use crate::config::{self, DatabaseArgs};
+use crate::config::{self, SessionArgs};
 use crate::doctor::{Options, Report, examine};
 
 #[derive(Args, Clone, Debug)]
@@ -21,22 +21,7 @@ pub struct DoctorArgs {
     pub json: bool,
 
     #[command(flatten)]
-    pub database: DatabaseArgs,
-
-    /// What the relay has as --listen-database-url [default: --database-url]
-    #[arg(
-        long,
-        env = "ROWCAST_LISTEN_DATABASE_URL",
-        hide_env_values = true,
-        value_name = "URL",
-        help_heading = "Database"
-    )]
-    pub listen_database_url: Option<String>,
-
-    /// What the relay has as --pool-size
-    #[arg(long, env = "ROWCAST_POOL_SIZE", value_name = "N", default_value_t = 8,
-          value_parser = clap::value_parser!(u16).range(1..=1000), help_heading = "Database")]
-    pub pool_size: u16,
+    pub sessions: SessionArgs,
 
     /// The relay lets clients insert rows
     #[arg(long, env = "ROWCAST_ALLOW_PUBLISH", value_parser = clap::builder::BoolishValueParser::new())]
@@ -60,9 +45,9 @@ pub struct DoctorArgs {
 pub async fn doctor(args: DoctorArgs) -> anyhow::Result<ExitCode> {
     let given = |text: Option<String>| text.filter(|text| !text.is_empty());
     let options = Options {
-        database_url: args.database.url()?.to_owned(),
-        listen_database_url: given(args.listen_database_url),
-        pool_size: args.pool_size.into(),
+        database_url: args.sessions.database.url()?.to_owned(),
+        listen_database_url: given(args.sessions.listen_database_url),
+        pool_size: args.sessions.pool_size.into(),
         allow_publish: args.allow_publish,
         authorize_sql: given(args.authorize_sql),
         long_transaction: args.long_transaction,

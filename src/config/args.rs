@@ -22,22 +22,11 @@ pub struct DatabaseArgs {
     pub database_url: Option<String>,
 }
 
+/// How a relay connects, and who looks at a database in its place.
 #[derive(Args, Clone, Debug)]
-pub struct ServeArgs {
+pub struct SessionArgs {
     #[command(flatten)]
     pub database: DatabaseArgs,
-
-    #[command(flatten)]
-    pub tls: TlsArgs,
-
-    #[command(flatten)]
-    pub access: AccessArgs,
-
-    #[command(flatten)]
-    pub limits: LimitArgs,
-
-    #[command(flatten)]
-    pub observe: ObserveArgs,
 
     /// The same database past its connection pooler, for LISTEN [default: --database-url]
     #[arg(
@@ -53,6 +42,24 @@ pub struct ServeArgs {
     #[arg(long, env = "ROWCAST_POOL_SIZE", value_name = "N", default_value_t = 8,
           value_parser = clap::value_parser!(u16).range(1..=1000), help_heading = "Database")]
     pub pool_size: u16,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct ServeArgs {
+    #[command(flatten)]
+    pub sessions: SessionArgs,
+
+    #[command(flatten)]
+    pub tls: TlsArgs,
+
+    #[command(flatten)]
+    pub access: AccessArgs,
+
+    #[command(flatten)]
+    pub limits: LimitArgs,
+
+    #[command(flatten)]
+    pub observe: ObserveArgs,
 
     /// Address and port to serve HTTP on; port 0 picks one, the bound address is logged
     #[arg(

@@ -16,7 +16,7 @@ use std::time::Duration;
 use clap::{Args as _, FromArgMatches as _};
 
 pub use access::{Auth, AuthArg, JwtAlgorithm, JwtConfig, KeySource};
-pub use args::{DatabaseArgs, ServeArgs};
+pub use args::{DatabaseArgs, ServeArgs, SessionArgs};
 pub use file::{FileError, SettingsFile, render};
 pub use limits::{Limits, Network, TlsFiles};
 pub use observe::Observe;
@@ -129,7 +129,7 @@ impl DatabaseArgs {
 impl ServeConfig {
     /// Validates the options of `serve`. Looks `--listen` up where it is a name.
     pub fn new(args: ServeArgs) -> Result<Self, ConfigError> {
-        let database_url = args.database.url()?.to_owned();
+        let database_url = args.sessions.database.url()?.to_owned();
         let listen = addresses(&args.listen).map_err(|reason| ConfigError::Listen {
             value: args.listen.clone(),
             reason,
@@ -144,8 +144,8 @@ impl ServeConfig {
         }
         Ok(Self {
             database_url,
-            listen_database_url: args.listen_database_url.filter(|url| !url.is_empty()),
-            pool_size: args.pool_size.into(),
+            listen_database_url: args.sessions.listen_database_url.filter(|url| !url.is_empty()),
+            pool_size: args.sessions.pool_size.into(),
             listen,
             tls,
             auth,

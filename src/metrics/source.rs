@@ -93,10 +93,14 @@ const RESETS: [&str; 4] = ["cursor_ahead", "epoch", "truncated", "expired"];
 
 /// The tail's mode as an operator needs to know it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum TailMode {
+pub enum TailMode {
+    /// It waits for the bell.
     Armed,
+    /// It reads by itself.
     Polling,
+    /// In between.
     Arming,
+    /// It can't hear bells, or is told not to.
     PollOnly,
 }
 
@@ -105,16 +109,6 @@ impl TailMode {
 
     fn label(self) -> &'static str {
         Self::LABELS[self as usize]
-    }
-
-    /// Of the tail's own word for it, which tells the steps of arming apart.
-    fn of_word(word: &str) -> Self {
-        match word {
-            "armed" => Self::Armed,
-            "raising" | "arming" => Self::Arming,
-            "poll_only" => Self::PollOnly,
-            _ => Self::Polling,
-        }
     }
 }
 
@@ -226,10 +220,10 @@ impl SourceMetrics {
         }
     }
 
-    /// How the tail stands: its mode's name, how many gaps there are and since when the oldest.
-    pub fn tail(&self, mode: &str, gaps: usize, oldest_gap: Option<Instant>) {
+    /// How the tail stands: its mode, how many gaps there are and since when the oldest.
+    pub fn tail(&self, mode: TailMode, gaps: usize, oldest_gap: Option<Instant>) {
         let mut look = self.look();
-        (look.mode, look.gaps, look.oldest_gap) = (TailMode::of_word(mode), gaps, oldest_gap);
+        (look.mode, look.gaps, look.oldest_gap) = (mode, gaps, oldest_gap);
     }
 
     /// Adds the gauges.

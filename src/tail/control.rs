@@ -36,7 +36,8 @@ pub struct Control {
 /// How long one waits for a read: longer than the tail's own reconnect takes when the database only restarted.
 const SYNC_WITHIN: Duration = Duration::from_secs(5);
 
-/// A read takes milliseconds, and so does what goes with it. Without an answer for so long nobody is served, and another relay may be better off.
+/// A read takes milliseconds, and so does what goes with it. Without an answer for so long nobody is served, and another relay
+/// may be better off.
 const SILENT_AFTER: Duration = Duration::from_secs(5);
 
 /// The tail does not read at the moment.

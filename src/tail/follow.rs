@@ -254,7 +254,7 @@ impl Follow {
             .after_read(self.mode.pace(), outcome.took, outcome.rows > 0);
         self.next_read = now + pause.unwrap_or(Duration::ZERO);
         let (gaps, oldest) = self.reader.gap_ages();
-        self.metrics.tail(self.mode.name(), gaps, oldest);
+        self.metrics.tail(self.mode.counted(), gaps, oldest);
         action
     }
 

@@ -16,7 +16,8 @@ const IN_ALL: usize = 4;
 /// Of one address. It has as many in the line of all, so that nobody waits there behind a crowd.
 pub(super) const OF_ADDRESS: usize = 2;
 
-/// How long one waits for a turn. Two at a time, 2,000 tickets behind one address are through within it where a look-up takes up to 20 ms.
+/// How long one waits for a turn. Two at a time, 2,000 tickets behind one address are through within it where a look-up takes up
+/// to 20 ms.
 pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(20);
 
 #[derive(Debug)]
