@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use futures_util::future::BoxFuture;
-
 use crate::cursor::{Cursor, OpenSet};
 use crate::hub::{Hub, Joined, Piece, Position, Pull, Subscriber};
 use crate::room::Room;
@@ -12,6 +10,7 @@ use crate::room::Room;
 use super::at::At;
 use super::open::{Open, after_row};
 use super::replay::{Failed, Listing, Page, Replays, Request};
+use super::stage::Stage;
 use super::{Batch, FeedError, ResetCode, Start, Step, Subscription};
 
 /// One subscriber's stream of steps. It never ends by itself.
@@ -21,8 +20,8 @@ pub struct Feed {
     rooms: Arc<[Room]>,
     last: usize,
     page_rows: usize,
-    /// Where to begin; `None` once the feed has a position.
-    start: Option<Start>,
+    /// Where to begin; `None` once the feed has a position, which is nearly always.
+    start: Option<Box<Start>>,
     /// The cursor was held against the sequence and the table.
     checked: bool,
     /// It may wait for a replay: there was room in the queue when it first needed one.
@@ -34,31 +33,6 @@ pub struct Feed {
     number: u64,
     open: Open,
     stage: Stage,
-}
-
-enum Stage {
-    /// Takes a position, or takes one again.
-    Join,
-    /// Is the cursor ahead of the sequence and the table?
-    Checking(BoxFuture<'static, Result<i64, Failed>>),
-    /// Where do the newest begin?
-    Locating {
-        joined: At,
-        found: BoxFuture<'static, Result<Option<i64>, Failed>>,
-    },
-    /// Which are the newest rows, where the table has an order that its journal has not?
-    Listing {
-        joined: At,
-        found: BoxFuture<'static, Result<Listing, Failed>>,
-    },
-    /// Sends what the tail had closed at `from`; it follows from there once the last page is sent.
-    Replaying {
-        page: BoxFuture<'static, Result<Page, Failed>>,
-        from: Position,
-        present: Position,
-    },
-    /// Follows; `present` until ready was said.
-    Following { present: Option<Position> },
 }
 
 impl Feed {
@@ -76,7 +50,7 @@ impl Feed {
             rooms: rooms.into(),
             last,
             page_rows,
-            start: Some(start),
+            start: Some(Box::new(start)),
             checked: false,
             admitted: false,
             said_ready: false,
@@ -172,7 +146,7 @@ impl Feed {
             ready!(self.subscriber.poll_news(cx, 0));
             return Poll::Ready(Ok(None));
         };
-        Poll::Ready(Ok(match self.start.clone() {
+        Poll::Ready(Ok(match self.start.as_deref().cloned() {
             None if self.epoch != at.epoch => self.reset(ResetCode::Truncated, at),
             None => self.resume(self.open.set().clone(), at),
             Some(Start::Now) => self.newest_then_follow(at),
@@ -203,7 +177,7 @@ impl Feed {
         self.stage = Stage::Join;
         let ceiling = ceiling?;
         self.checked = true;
-        let high = match &self.start {
+        let high = match self.start.as_deref() {
             Some(Start::After(cursor)) => cursor.open.high(),
             Some(Start::AfterRow(id)) => *id,
             Some(Start::Now) | None => 0,
@@ -231,7 +205,7 @@ impl Feed {
             let open = OpenSet::clone(&at.present.open);
             return self.follow_after_replay(open, at.present.clone(), at);
         }
-        self.start = Some(Start::Now);
+        self.start = Some(Box::new(Start::Now));
         let rooms = self.rooms.clone();
         self.stage = if self.replays.lists_rows() {
             let unseen = at.present.open.ranges().collect();
@@ -345,6 +319,10 @@ impl Feed {
     }
 
     fn poll_follow(&mut self, cx: &mut Context<'_>) -> Poll<Option<Step>> {
+        if matches!(self.stage, Stage::Following { present: None }) {
+            // Most who ask have been told all, and find that out without a lock.
+            ready!(self.subscriber.poll_news(cx, self.number));
+        }
         let pull = self.subscriber.pull(self.number);
         if let Some(step) = self.say_ready(&pull) {
             return Poll::Ready(Some(step));

@@ -11,6 +11,7 @@ mod batch;
 mod machine;
 mod open;
 mod replay;
+mod stage;
 mod table;
 mod turns;
 

@@ -18,6 +18,7 @@ use super::client_address::ClientAddress;
 use super::error::{ApiError, ErrorCode};
 use super::limits::{Limit, Limits, Subscribed};
 use super::params::{ALL_ROOMS, Params, check_room};
+use super::request::RequestId;
 use super::stream::{self, EventStream, StreamFormat};
 use super::{Shared, poll};
 use crate::auth::Lease;
@@ -85,7 +86,7 @@ pub(super) async fn subscribe(
         Format::Stream(format) => {
             let subscribed = asker.subscribe(&shared)?;
             let subscription = subscription(rooms, &params, 0, STREAM_PAGE_ROWS);
-            let held = (subscribed, lease);
+            let held = (subscribed, lease, parts.extensions.get().cloned());
             stream(&shared, &target.source, subscription, format, &asker, held).await
         }
         Format::Json => answer(&shared, &target.source, rooms, &params, &asker, lease).await,
@@ -112,7 +113,7 @@ async fn stream(
     subscription: Subscription,
     format: StreamFormat,
     asker: &Asker,
-    (subscribed, lease): (Subscribed, Lease),
+    (subscribed, lease, id): (Subscribed, Lease, Option<RequestId>),
 ) -> Result<Response, ApiError> {
     tokio::select! {
         _ = source.sync() => {}
@@ -124,15 +125,16 @@ async fn stream(
         return Err(error.into());
     }
     asker.enter(shared).await?;
-    let mut first = Some(first).filter(Poll::is_ready);
+    // Boxed, since there is none for nearly all of a stream's life.
+    let mut first = Some(first).filter(Poll::is_ready).map(Box::new);
     let settings = &shared.settings;
-    let span = Span::current();
     let steps = move |cx: &mut Context<'_>| {
         // It counts as long as the stream lives.
         let _ = &subscribed;
         // What a replay logs is of this request; one that follows logs nothing, and its deliveries don't pay for it.
-        let _in_request = (!feed.is_following()).then(|| span.enter());
-        first.take().unwrap_or_else(|| feed.poll_step(cx))
+        let span = id.as_ref().filter(|_| !feed.is_following()).map(RequestId::span);
+        let _in_request = span.as_ref().map(Span::enter);
+        first.take().map_or_else(|| feed.poll_step(cx), |first| *first)
     };
     let body = EventStream::new(
         steps,

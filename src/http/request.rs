@@ -17,6 +17,7 @@ use tracing::{Instrument, Span};
 
 use super::Shared;
 use super::client_address::Peer;
+use super::handover::Endless;
 use crate::metrics::Transport;
 
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -30,17 +31,34 @@ pub(super) fn fresh_id() -> HeaderValue {
     HeaderValue::try_from(id).expect("digits can stand in a header")
 }
 
+/// A request's id, for what goes on after its answer has begun.
+#[derive(Clone, Debug)]
+pub(super) struct RequestId(HeaderValue);
+
+impl RequestId {
+    /// What puts the id into the lines of the log, of every level that is logged. It takes more memory than the id: a stream that
+    /// has nothing to log for hours keeps the id alone.
+    pub(super) fn span(&self) -> Span {
+        tracing::error_span!("request", request_id = self.0.to_str().unwrap_or_default())
+    }
+}
+
 /// Gives the request its id, and logs it at its end where that is asked for. Stands around all else.
-pub(super) async fn identify(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
-    let id = given_id(&shared, &request).unwrap_or_else(fresh_id);
-    // Of the highest level, so that it is on lines of every level that is logged.
-    let span = tracing::error_span!("request", request_id = id.to_str().unwrap_or_default());
+pub(super) async fn identify(
+    State(shared): State<Arc<Shared>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let id = RequestId(given_id(&shared, &request).unwrap_or_else(fresh_id));
+    let span = id.span();
     let line = shared
         .settings
         .access_log
         .then(|| Line::of(&shared, &request, &span));
+    request.extensions_mut().insert(id.clone());
     let mut response = next.run(request).instrument(span).await;
-    response.headers_mut().insert(X_REQUEST_ID, id);
+    Endless::put_back(&mut response);
+    response.headers_mut().insert(X_REQUEST_ID, id.0);
     match line {
         Some(line) => line.attached_to(response),
         None => response,

@@ -16,13 +16,13 @@ use axum::response::Response;
 use bytes::Bytes;
 use http_body::{Body, Frame};
 use tokio::time::{Instant, Sleep};
-use tokio_util::sync::WaitForCancellationFutureOwned;
 
+use super::handover::Endless;
 use super::{ndjson, sse};
 use crate::auth::Lease;
 use crate::feed::{FeedError, Step};
 use crate::metrics::{End, Subscriber, Transport};
-use crate::shutdown::Drain;
+use crate::shutdown::{Drain, Listener};
 
 /// The pause before a feed is asked again after its database was away, or had no time for it: doubled each time up to the second, then
 /// multiplied with a random factor from a half to one.
@@ -91,7 +91,10 @@ where
     P: FnMut(&mut Context<'_>) -> Poll<Result<Step, FeedError>> + Unpin + Send + 'static,
 {
     let content_type = HeaderValue::from_static(body.format.content_type());
-    let mut response = Response::new(axum::body::Body::new(body));
+    let mut response = Response::default();
+    response
+        .extensions_mut()
+        .insert(Endless::new(axum::body::Body::new(body)));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, content_type);
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
@@ -113,8 +116,7 @@ pub(super) struct EventStream<P> {
     failures: u32,
     /// When this stream ends, once the drain has begun.
     end_at: Option<Instant>,
-    drain: Drain,
-    drained: Pin<Box<WaitForCancellationFutureOwned>>,
+    draining: Listener,
     /// The right to it.
     lease: Lease,
     counted: Subscriber,
@@ -148,8 +150,7 @@ where
             retry_at: None,
             failures: 0,
             end_at: None,
-            drain: drain.clone(),
-            drained: Box::pin(drain.listener()),
+            draining: drain.listener(),
             lease,
             counted,
             timer: Box::pin(tokio::time::sleep_until(heartbeat_at)),
@@ -159,8 +160,8 @@ where
 
     /// The next chunk, or pending with the feed, the timer and the drain all set to wake the task.
     fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
-        if self.end_at.is_none() && self.drained.as_mut().poll(cx).is_ready() {
-            self.end_at = Some(Instant::now() + self.drain.stagger());
+        if self.end_at.is_none() && self.draining.poll_started(cx).is_ready() {
+            self.end_at = Some(Instant::now() + self.draining.stagger());
             self.set_timer();
         }
         if let Poll::Ready(ended) = self.lease.poll_ended(cx) {

@@ -35,7 +35,24 @@ impl Wire {
             answer_in_plain_text(&mut socket).await?;
             return Err(io::Error::new(io::ErrorKind::InvalidData, "HTTP without TLS"));
         }
-        Ok(Self::Tls(Box::new(tls.accept(socket).await?)))
+        // Boxed, for those without TLS who wait in the same future.
+        let stream = Box::pin(tls.accept(socket)).await?;
+        Ok(Self::Tls(Box::new(stream)))
+    }
+
+    /// Waits for the client's first word, and says whether that can only begin a request of HTTP/1.1: the preface of HTTP/2
+    /// begins with a P (RFC 9113, 3.4), as some methods do. Over TLS the handshake has settled it (RFC 7301).
+    ///
+    /// # Errors
+    /// The connection is broken.
+    pub(super) async fn speaks_http1(&self) -> io::Result<bool> {
+        match self {
+            Self::Plain(socket) => {
+                let mut first = [0];
+                Ok(socket.peek(&mut first).await? == 1 && first[0] != b'P')
+            }
+            Self::Tls(stream) => Ok(stream.get_ref().1.alpn_protocol() == Some(b"http/1.1")),
+        }
     }
 }
 

@@ -4,20 +4,20 @@
 //! queue, so a slow one costs no memory and delays nobody. The hub does no I/O and cannot fail.
 //!
 //! Order that keeps a subscriber from missing an event: the publisher appends to the rings, then raises
-//! [`Hub::published`], then wakes; the subscriber leaves its waker, then looks at `published` again.
+//! [`Hub::published`], then announces to each room that has something new, which wakes who is in it; the subscriber leaves its
+//! waker, then looks whether its rooms have changed.
 
 mod publish;
 mod ring;
+mod room_cell;
 mod subscriber;
 mod times;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::task::Waker;
 use std::time::Duration;
 
-use slab::Slab;
 use tokio::time::Instant;
 
 use crate::cursor::OpenSet;
@@ -27,6 +27,8 @@ pub use publish::Publication;
 pub use ring::{Entry, Position, Ring, RingLimits, Segment};
 pub use subscriber::{Joined, Piece, Pull, Subscriber};
 pub use times::Times;
+
+use room_cell::RoomCell;
 
 /// How much a hub may hold.
 #[derive(Clone, Copy, Debug)]
@@ -72,38 +74,6 @@ enum Phase {
     Closed,
 }
 
-#[derive(Debug)]
-struct RoomCell {
-    room: Room,
-    state: Mutex<RoomState>,
-}
-
-#[derive(Debug)]
-struct RoomState {
-    ring: Ring,
-    /// One place for each subscriber; its waker while it waits.
-    waiters: Slab<Option<Waker>>,
-    /// When a sweep first saw the room without subscribers.
-    empty_since: Option<Instant>,
-}
-
-impl RoomCell {
-    fn lock(&self) -> MutexGuard<'_, RoomState> {
-        self.state.lock().expect("no holder of a room's lock panics")
-    }
-
-    /// Wakes all who wait. Their wakers are taken out first, so that nobody woken meets a held lock.
-    fn wake(&self) {
-        let wakers: Vec<Waker> = self
-            .lock()
-            .waiters
-            .iter_mut()
-            .filter_map(|(_, place)| place.take())
-            .collect();
-        wakers.into_iter().for_each(Waker::wake);
-    }
-}
-
 impl Hub {
     /// A hub whose tail has not read yet.
     pub fn new(limits: HubLimits) -> Arc<Self> {
@@ -143,7 +113,7 @@ impl Hub {
             open: Arc::new(open),
         };
         for cell in state.rooms.values() {
-            cell.lock().ring = Ring::new(present.clone());
+            *cell.ring_mut() = Ring::new(present.clone());
         }
         state.phase = Phase::Following { epoch, present };
         state.oldest.clear();
@@ -165,7 +135,7 @@ impl Hub {
         let mut state = self.lock();
         let number = self.published() + 1;
         for cell in state.rooms.values() {
-            cell.lock().ring = Ring::new(Position {
+            *cell.ring_mut() = Ring::new(Position {
                 number,
                 open: Arc::new(OpenSet::above(0)),
             });
@@ -178,7 +148,7 @@ impl Hub {
         let cells: Vec<_> = state.rooms.values().cloned().collect();
         self.published.store(number, Ordering::Release);
         drop(state);
-        cells.iter().for_each(|cell| cell.wake());
+        cells.iter().for_each(|cell| cell.announce(number));
     }
 
     /// Forgets rooms that have been without subscribers for longer than they linger, and returns how many. Call about
@@ -188,15 +158,9 @@ impl Hub {
         let before = state.rooms.len();
         let mut freed = 0;
         state.rooms.retain(|_, cell| {
-            let mut room = cell.lock();
-            if !room.waiters.is_empty() {
-                room.empty_since = None;
-                return true;
-            }
-            let since = *room.empty_since.get_or_insert(now);
-            let keep = now.duration_since(since) < self.limits.linger;
+            let keep = !cell.is_deserted(now, self.limits.linger);
             if !keep {
-                freed += room.ring.bytes();
+                freed += cell.ring().bytes();
             }
             keep
         });
@@ -225,7 +189,7 @@ impl Hub {
         let state = self.lock();
         (
             state.rooms.len(),
-            state.rooms.values().map(|cell| cell.lock().waiters.len()).sum(),
+            state.rooms.values().map(|cell| cell.population()).sum(),
         )
     }
 }

@@ -73,10 +73,11 @@ impl Hub {
         self.bound_total(&mut state);
         self.published.store(number, Ordering::Release);
         drop(state);
-        dirty.iter().for_each(|cell| cell.wake());
+        dirty.iter().for_each(|(cell, number)| cell.announce(*number));
     }
 
-    fn append(&self, state: &mut State, draft: Draft, present: &Position) -> Arc<RoomCell> {
+    /// Returns the room, and the delivery number of what is new there.
+    fn append(&self, state: &mut State, draft: Draft, present: &Position) -> (Arc<RoomCell>, u64) {
         let Draft {
             cell,
             bytes,
@@ -84,26 +85,29 @@ impl Hub {
             mut times,
             incomplete,
         } = draft;
-        let mut room = cell.lock();
-        if room.waiters.is_empty() {
+        if cell.population() == 0 {
             // Whoever comes back for them was away: that says nothing of the relay.
             times.clear();
         }
-        if incomplete {
-            state.bytes -= room.ring.bytes();
-            room.ring = Ring::new(present.clone());
+        let mut ring = cell.ring_mut();
+        let newest = if incomplete {
+            state.bytes -= ring.bytes();
+            *ring = Ring::new(present.clone());
+            present.number
         } else {
             let segment = Segment {
                 entries,
                 bytes: bytes.freeze(),
                 times: Times::new(times),
             };
-            state.oldest.push_back((cell.clone(), segment.last_number()));
+            let newest = segment.last_number();
+            state.oldest.push_back((cell.clone(), newest));
             state.bytes += segment.bytes.len();
-            state.bytes -= room.ring.push(segment, self.limits.ring);
-        }
-        drop(room);
-        cell
+            state.bytes -= ring.push(segment, self.limits.ring);
+            newest
+        };
+        drop(ring);
+        (cell, newest)
     }
 
     /// Drops the oldest events of all rooms until the bound over all of them holds.
@@ -112,9 +116,9 @@ impl Hub {
             let Some((cell, number)) = state.oldest.pop_front() else {
                 return;
             };
-            let mut room = cell.lock();
-            if room.ring.holds(number) {
-                state.bytes -= room.ring.drop_oldest();
+            let mut ring = cell.ring_mut();
+            if ring.holds(number) {
+                state.bytes -= ring.drop_oldest();
             }
         }
     }

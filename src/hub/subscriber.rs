@@ -2,24 +2,27 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use crate::cursor::OpenSet;
 use crate::room::Room;
 
-use super::{Hub, Phase, Position, Ring, RoomCell, RoomState, Segment};
+use super::room_cell::RoomCell;
+use super::{Hub, Phase, Position, Segment};
 
 /// Membership in some rooms of one hub.
 #[derive(Debug)]
 pub struct Subscriber {
     hub: Arc<Hub>,
-    places: Vec<Place>,
+    places: Box<[Place]>,
+    /// The one that was left at all places.
+    waker: Option<Waker>,
 }
 
 #[derive(Debug)]
 struct Place {
     cell: Arc<RoomCell>,
-    /// Key among the room's waiters.
+    /// Where it stands in the room.
     key: usize,
 }
 
@@ -74,15 +77,19 @@ impl Subscriber {
                 let cell = state
                     .rooms
                     .entry(room.clone())
-                    .or_insert_with(|| RoomCell::new(room, &present));
+                    .or_insert_with(|| Arc::new(RoomCell::new(room, &present)));
                 Place {
                     cell: cell.clone(),
-                    key: cell.lock().waiters.insert(None),
+                    key: cell.enter(),
                 }
             })
             .collect();
         drop(state);
-        Self { hub, places }
+        Self {
+            hub,
+            places,
+            waker: None,
+        }
     }
 
     /// Where the tail stands, with an anchor that fits, in one instant.
@@ -92,10 +99,7 @@ impl Subscriber {
             Phase::Starting => Joined::NotStarted,
             Phase::Closed => Joined::Closed,
             Phase::Following { epoch, present } => {
-                let anchors = self
-                    .places
-                    .iter()
-                    .map(|place| place.cell.lock().ring.anchor().clone());
+                let anchors = self.places.iter().map(|place| place.cell.ring().anchor().clone());
                 let anchor = anchors
                     .max_by_key(|anchor| anchor.number)
                     .unwrap_or_else(|| present.clone());
@@ -114,7 +118,7 @@ impl Subscriber {
         let latest = self
             .places
             .iter()
-            .filter_map(|place| place.cell.lock().ring.latest(|tails| open.is_subset(tails)));
+            .filter_map(|place| place.cell.ring().latest(|tails| open.is_subset(tails)));
         latest
             .max_by_key(|position| position.number)
             .filter(|position| position.number >= anchor.number)
@@ -129,46 +133,41 @@ impl Subscriber {
         }
     }
 
-    /// Ready when something happened since delivery `after`: an event in one of the rooms, a restart, the close.
-    /// Otherwise the task is woken when it does.
-    pub fn poll_news(&self, cx: &mut Context<'_>, after: u64) -> Poll<()> {
-        for place in &self.places {
-            let mut room = place.cell.lock();
-            let waker = &mut room.waiters[place.key];
-            if !waker.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
-                *waker = Some(cx.waker().clone());
+    /// Ready when one of the rings has changed since delivery `after`: an event, a restart, the close. Otherwise the task is
+    /// woken when it does. Takes no lock but the first time.
+    pub fn poll_news(&mut self, cx: &mut Context<'_>, after: u64) -> Poll<()> {
+        if !self
+            .waker
+            .as_ref()
+            .is_some_and(|waker| waker.will_wake(cx.waker()))
+        {
+            for place in &self.places {
+                place.cell.leave_waker(place.key, cx.waker());
             }
-            // After the waker is in place: a number raised before the publisher came for our waker is seen here, one
-            // raised later finds the waker.
-            let up_to = self.hub.published();
-            if !room.ring.reaches(after) || room.ring.between(after, up_to).next().is_some() {
-                return Poll::Ready(());
-            }
+            self.waker = Some(cx.waker().clone());
         }
-        Poll::Pending
+        match self.places.iter().any(|place| place.cell.has_changed(after)) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }
     }
 }
 
 impl Drop for Subscriber {
     fn drop(&mut self) {
         for place in &self.places {
-            let mut room = place.cell.lock();
-            room.waiters.remove(place.key);
-            if room.waiters.is_empty() {
-                // A crowd that left must not leave its table of places behind.
-                room.waiters.shrink_to_fit();
-            }
+            place.cell.leave(place.key);
         }
     }
 }
 
 impl Place {
     fn pull(&self, after: u64, up_to: u64) -> Pull {
-        let room = self.cell.lock();
-        if !room.ring.reaches(after) {
+        let ring = self.cell.ring();
+        if !ring.reaches(after) {
             return Pull::Overtaken;
         }
-        let mut runs = room.ring.between(after, up_to).map(Piece::from_run);
+        let mut runs = ring.between(after, up_to).map(Piece::from_run);
         let Some(first) = runs.next() else {
             return Pull::Nothing;
         };
@@ -187,11 +186,11 @@ impl Place {
 fn pull_merged(places: &[Place], after: u64, up_to: u64) -> Pull {
     let mut pieces = Vec::new();
     for place in places {
-        let room = place.cell.lock();
-        if !room.ring.reaches(after) {
+        let ring = place.cell.ring();
+        if !ring.reaches(after) {
             return Pull::Overtaken;
         }
-        for (segment, run) in room.ring.between(after, up_to) {
+        for (segment, run) in ring.between(after, up_to) {
             pieces.extend(run.map(|at| Piece {
                 segment: segment.clone(),
                 run: at..at + 1,
@@ -239,20 +238,5 @@ impl Position {
             number: 0,
             open: Arc::new(OpenSet::above(0)),
         }
-    }
-}
-
-impl RoomCell {
-    fn new(room: &Room, present: &Position) -> Arc<Self> {
-        let ring = Ring::new(present.clone());
-        let state = RoomState {
-            ring,
-            waiters: slab::Slab::new(),
-            empty_since: None,
-        };
-        Arc::new(Self {
-            room: room.clone(),
-            state: std::sync::Mutex::new(state),
-        })
     }
 }

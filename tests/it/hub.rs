@@ -144,7 +144,7 @@ const ROWS: i64 = 20_000;
 /// Follows `rooms` until the last row of each has come; returns all ids.
 fn follow(hub: &Arc<Hub>, rooms: &[usize]) -> Vec<i64> {
     let names: Vec<Room> = rooms.iter().map(|&name| room(name)).collect();
-    let subscriber = Subscriber::new(hub.clone(), &names);
+    let mut subscriber = Subscriber::new(hub.clone(), &names);
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
     let mut cx = Context::from_waker(&waker);
     let mut after = 1;

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use axum::middleware::map_response;
+use axum::response::Response;
 use axum::routing::get;
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -19,6 +21,7 @@ use crate::config;
 use crate::cursor::{Cursor, OpenSet};
 use crate::feed::{FeedError, Step};
 use crate::http::Limits;
+use crate::http::handover::Endless;
 use crate::http::serve::Server;
 use crate::http::stream::{EventStream, StreamFormat, response};
 use crate::metrics::Metrics;
@@ -52,7 +55,11 @@ fn serve() -> Running {
             "/stream",
             get(move || async move { response(quiet_stream(&drains)) }),
         )
-        .route("/flood", get(move || async move { Body::new(Flood(floods)) }));
+        .route("/flood", get(move || async move { Body::new(Flood(floods)) }))
+        .layer(map_response(|mut response: Response| async {
+            Endless::put_back(&mut response);
+            response
+        }));
     let address = SocketAddr::from(([127, 0, 0, 1], 0));
     let limits = Limits::new(settings, usize::MAX, &Metrics::new());
     let server = Server::bind(address, router, Arc::new(limits), drain.clone()).unwrap();

@@ -1,0 +1,115 @@
+//! One room of a hub: its ring, and who is in it.
+//!
+//! Two locks, so that the publisher, who wakes thousands, does not hold those up whom it has woken; and a number beside them, so
+//! that one who is up to date finds out without a lock.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::task::Waker;
+use std::time::Duration;
+
+use slab::Slab;
+use tokio::time::Instant;
+
+use crate::room::Room;
+
+use super::{Position, Ring};
+
+#[derive(Debug)]
+pub(super) struct RoomCell {
+    pub room: Room,
+    ring: RwLock<Ring>,
+    /// The delivery number of the newest change of the ring: an event's, or that of a restart. Raised when the ring shows it.
+    newest: AtomicU64,
+    members: Mutex<Members>,
+}
+
+#[derive(Debug)]
+struct Members {
+    /// One place for each subscriber; its waker, once it has waited.
+    wakers: Slab<Option<Waker>>,
+    /// When a sweep first saw the room without subscribers.
+    empty_since: Option<Instant>,
+}
+
+impl RoomCell {
+    /// A room that nobody is in, complete from `present` on.
+    pub(super) fn new(room: &Room, present: &Position) -> Self {
+        let members = Members {
+            wakers: Slab::new(),
+            empty_since: None,
+        };
+        Self {
+            room: room.clone(),
+            ring: RwLock::new(Ring::new(present.clone())),
+            newest: AtomicU64::new(present.number),
+            members: Mutex::new(members),
+        }
+    }
+
+    pub(super) fn ring(&self) -> RwLockReadGuard<'_, Ring> {
+        self.ring.read().expect("no holder of a ring panics")
+    }
+
+    /// To change it; [`RoomCell::announce`] what was changed.
+    pub(super) fn ring_mut(&self) -> RwLockWriteGuard<'_, Ring> {
+        self.ring.write().expect("no holder of a ring panics")
+    }
+
+    fn members(&self) -> MutexGuard<'_, Members> {
+        self.members.lock().expect("no holder of a room's members panics")
+    }
+
+    /// Says that the ring shows delivery `number`, and wakes all who wait. Their wakers stay where they are, so that one who has
+    /// taken its events waits again without leaving it anew.
+    pub(super) fn announce(&self, number: u64) {
+        self.newest.store(number, Ordering::Release);
+        self.members()
+            .wakers
+            .iter()
+            .filter_map(|(_, waker)| waker.as_ref())
+            .for_each(Waker::wake_by_ref);
+    }
+
+    /// Whether the ring has changed since delivery `number`.
+    pub(super) fn has_changed(&self, number: u64) -> bool {
+        self.newest.load(Ordering::Acquire) > number
+    }
+
+    /// Gives a new subscriber its place.
+    pub(super) fn enter(&self) -> usize {
+        self.members().wakers.insert(None)
+    }
+
+    /// Whom to wake at that place. After this, [`RoomCell::has_changed`] is to be asked (again): what is announced later finds
+    /// the waker.
+    pub(super) fn leave_waker(&self, place: usize, waker: &Waker) {
+        self.members().wakers[place] = Some(waker.clone());
+    }
+
+    /// Gives a place back.
+    pub(super) fn leave(&self, place: usize) {
+        let mut members = self.members();
+        members.wakers.remove(place);
+        if members.wakers.is_empty() {
+            // A crowd that left must not leave its table of places behind.
+            members.wakers.shrink_to_fit();
+        }
+    }
+
+    /// How many subscribers are in it.
+    pub(super) fn population(&self) -> usize {
+        self.members().wakers.len()
+    }
+
+    /// Whether it has been without subscribers for as long as `linger`, as far as earlier calls of this have seen.
+    pub(super) fn is_deserted(&self, now: Instant, linger: Duration) -> bool {
+        let mut members = self.members();
+        if !members.wakers.is_empty() {
+            members.empty_since = None;
+            return false;
+        }
+        let since = *members.empty_since.get_or_insert(now);
+        now.duration_since(since) >= linger
+    }
+}
