@@ -6,6 +6,7 @@
 //! Order that keeps a subscriber from missing an event: the publisher appends to the rings, then raises
 //! [`Hub::published`], then wakes; the subscriber leaves its waker, then looks at `published` again.
 
+mod census;
 mod publish;
 mod ring;
 mod subscriber;
@@ -23,6 +24,7 @@ use tokio::time::Instant;
 use crate::cursor::OpenSet;
 use crate::room::Room;
 
+pub use census::RoomCount;
 pub use publish::Publication;
 pub use ring::{Entry, Position, Ring, RingLimits, Segment};
 pub use subscriber::{Joined, Piece, Pull, Subscriber};
@@ -83,6 +85,8 @@ struct RoomState {
     ring: Ring,
     /// One place for each subscriber; its waker while it waits.
     waiters: Slab<Option<Waker>>,
+    /// Appended since the room is held, for the census.
+    events: u64,
     /// When a sweep first saw the room without subscribers.
     empty_since: Option<Instant>,
 }

@@ -89,6 +89,7 @@ impl Hub {
             // Whoever comes back for them was away: that says nothing of the relay.
             times.clear();
         }
+        room.events += entries.len() as u64;
         if incomplete {
             state.bytes -= room.ring.bytes();
             room.ring = Ring::new(present.clone());

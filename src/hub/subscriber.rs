@@ -248,6 +248,7 @@ impl RoomCell {
         let state = RoomState {
             ring,
             waiters: slab::Slab::new(),
+            events: 0,
             empty_since: None,
         };
         Arc::new(Self {
