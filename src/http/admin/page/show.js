@@ -34,12 +34,15 @@ const notes = texts(document.querySelector(".notes"));
 const clients = facts(of("clients"));
 const database = facts(of("database"));
 
+/** Whether a source is called as its table. */
+const isPlain = (name, relation) => [null, name, `public.${name}`].includes(relation);
+
 const sources = document.querySelector(".sources");
 const sourceRows = tableRows(sources, {
   key: ({ name }) => name,
   mark: (row, { trouble }) => row.classList.toggle("bad", trouble != null),
   columns: [
-    { name: "Source", of: ({ name, relation }) => (relation && relation !== name ? `${name} (${relation})` : name) },
+    { name: "Source", of: ({ name, relation }) => (isPlain(name, relation) ? name : `${name} (${relation})`) },
     { name: "State", className: "says", of: ({ trouble }) => trouble ?? "followed" },
     { name: "Mode", className: "mode", of: ({ mode, trouble }) => (trouble ? "–" : (MODES[mode] ?? mode)) },
     { name: "Lag", className: "number", of: ({ lag_seconds }) => span(lag_seconds) },
