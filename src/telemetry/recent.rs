@@ -20,7 +20,7 @@ use super::escaped;
 /// Lines that are kept. One that is repeated is one line.
 const MOST: usize = 100;
 
-/// Bytes of a line's text that are kept.
+/// Bytes that are kept of a message, and of its other fields.
 const LONGEST: usize = 2000;
 
 /// The newest lines of level WARN and ERROR. Clones are the same ones.
@@ -50,8 +50,9 @@ pub struct RecentLine {
     pub target: &'static str,
     /// The source that it is about.
     pub source: Option<String>,
-    /// The message and its other fields, on one line.
-    pub text: String,
+    pub message: String,
+    /// Its other fields, as `name=value name=value`.
+    pub details: String,
 }
 
 impl RecentLines {
@@ -96,8 +97,8 @@ impl RecentLines {
 
 impl RecentLine {
     fn says_the_same(&self, other: &Self) -> bool {
-        let said = |line: &Self| (line.level, line.target);
-        said(self) == said(other) && self.source == other.source && self.text == other.text
+        (self.level, self.target, &self.source) == (other.level, other.target, &other.source)
+            && (&self.message, &self.details) == (&other.message, &other.details)
     }
 }
 
@@ -119,8 +120,9 @@ impl<S: Subscriber> Layer<S> for Hearing {
                 _ => "WARN",
             },
             target: metadata.target(),
-            source: said.source.take(),
-            text: said.text(),
+            source: said.source,
+            message: kept(&said.message),
+            details: kept(said.details.trim_start()),
         });
     }
 }
@@ -130,25 +132,23 @@ impl<S: Subscriber> Layer<S> for Hearing {
 struct Said {
     message: String,
     source: Option<String>,
-    others: String,
+    details: String,
 }
 
-impl Said {
-    /// The message, then ` name=value` of each other field: one line that steers nothing, cut where it is too long.
-    fn text(self) -> String {
-        let mut text = escaped(&format!("{}{}", self.message, self.others));
-        if text.len() > LONGEST {
-            text.truncate(text.floor_char_boundary(LONGEST));
-            text.push('…');
-        }
-        text
+/// A part as it is kept: on one line, steering nothing, cut where it is too long.
+fn kept(part: &str) -> String {
+    let mut part = escaped(part);
+    if part.len() > LONGEST {
+        part.truncate(part.floor_char_boundary(LONGEST));
+        part.push('…');
     }
+    part
 }
 
 impl Visit for Said {
     fn record_str(&mut self, field: &Field, value: &str) {
         match field.name() {
-            "source" => self.source = Some(escaped(value)),
+            "source" => self.source = Some(kept(value)),
             _ => self.record_debug(field, &format_args!("{value}")),
         }
     }
@@ -158,10 +158,10 @@ impl Visit for Said {
         let _ = match field.name() {
             "message" => write!(self.message, "{value:?}"),
             "source" => {
-                self.source = Some(escaped(&format!("{value:?}")));
+                self.source = Some(kept(&format!("{value:?}")));
                 Ok(())
             }
-            name => write!(self.others, " {name}={value:?}"),
+            name => write!(self.details, " {name}={value:?}"),
         };
     }
 }
@@ -173,7 +173,7 @@ mod tests {
     use super::*;
 
     /// What is kept of what `say` logs.
-    fn kept(say: impl FnOnce()) -> Vec<RecentLine> {
+    fn heard(say: impl FnOnce()) -> Vec<RecentLine> {
         let recent = RecentLines::default();
         let log = tracing_subscriber::registry().with(recent.layer());
         tracing::subscriber::with_default(log, say);
@@ -182,27 +182,27 @@ mod tests {
 
     #[test]
     fn a_line_is_kept_with_its_source_and_its_fields() {
-        let lines = kept(|| {
+        let lines = heard(|| {
             let name = "messages";
-            tracing::warn!(source = %name, tries = 3, "rows can't be read");
+            tracing::warn!(source = %name, tries = 3, of = 4, "rows can't be read");
             tracing::error!(source = name, "it\u{202e} ended\nbadly");
         });
         let said: Vec<_> = lines
             .iter()
-            .map(|line| (line.level, line.source.as_deref(), &*line.text))
+            .map(|line| (line.level, line.source.as_deref(), &*line.message, &*line.details))
             .collect();
         assert_eq!(
             said,
             [
-                ("ERROR", Some("messages"), "it\\u{202e} ended\\nbadly"),
-                ("WARN", Some("messages"), "rows can't be read tries=3"),
+                ("ERROR", Some("messages"), "it\\u{202e} ended\\nbadly", ""),
+                ("WARN", Some("messages"), "rows can't be read", "tries=3 of=4"),
             ]
         );
     }
 
     #[test]
     fn only_failures_of_our_own_are_kept() {
-        let lines = kept(|| {
+        let lines = heard(|| {
             tracing::info!("listening");
             tracing::warn!(target: "hyper", "what a library says");
         });
@@ -211,18 +211,18 @@ mod tests {
 
     #[test]
     fn a_line_that_is_repeated_is_one_line_that_is_counted_and_new_again() {
-        let lines = kept(|| {
+        let lines = heard(|| {
             for what in ["one", "two", "one"] {
                 tracing::warn!("{what}");
             }
         });
-        let said: Vec<_> = lines.iter().map(|line| (&*line.text, line.count)).collect();
+        let said: Vec<_> = lines.iter().map(|line| (&*line.message, line.count)).collect();
         assert_eq!(said, [("one", 2), ("two", 1)]);
     }
 
     #[test]
     fn the_newest_hundred_are_kept_and_no_long_text() {
-        let lines = kept(|| {
+        let lines = heard(|| {
             for n in 0..1000 {
                 tracing::warn!(n, "{}", "é".repeat(LONGEST));
             }
@@ -231,17 +231,14 @@ mod tests {
         assert!(
             lines
                 .iter()
-                .all(|line| line.text.len() <= LONGEST + '…'.len_utf8())
+                .all(|line| line.message.len() <= LONGEST + '…'.len_utf8())
         );
-        let lines = kept(|| {
+        let lines = heard(|| {
             for n in 0..1000 {
                 tracing::warn!(n, "short");
             }
         });
-        let texts: Vec<_> = lines.iter().map(|line| line.text.clone()).collect();
-        assert_eq!(
-            (texts.len(), &*texts[0], &*texts[99]),
-            (MOST, "short n=999", "short n=900")
-        );
+        let texts: Vec<_> = lines.iter().map(|line| line.details.clone()).collect();
+        assert_eq!((texts.len(), &*texts[0], &*texts[99]), (MOST, "n=999", "n=900"));
     }
 }

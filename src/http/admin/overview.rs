@@ -129,7 +129,9 @@ struct ErrorText {
     level: &'static str,
     target: &'static str,
     source: Option<String>,
-    text: String,
+    message: String,
+    /// Its other fields.
+    details: String,
     count: u64,
     /// Milliseconds since 1970.
     first: u64,
@@ -305,7 +307,8 @@ impl ErrorText {
             level: line.level,
             target: line.target,
             source: line.source,
-            text: line.text,
+            message: line.message,
+            details: line.details,
             count: line.count,
             first: millis(line.first),
             last: millis(line.last),

@@ -168,6 +168,7 @@ test("the end of the relay is shown, and its return", async ({ admin, watched })
   await watched.end();
   await expect(connection(admin)).toHaveText(/reconnecting/i);
   await expect(admin.getByText(/^What stands here is of \d\d:/)).toBeVisible();
+  await picture(admin, "away-");
   await watched.start();
   await expect(connection(admin)).toHaveText("Live");
   await expect(admin.getByText(/^What stands here is of/)).toBeHidden();

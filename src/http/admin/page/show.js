@@ -58,6 +58,8 @@ const sourceRows = tableRows(sources, {
 const rooms = document.querySelector(".rooms");
 const roomRows = tableRows(rooms, {
   key: ({ source, room }) => JSON.stringify([source, room]),
+  // A room may be called so.
+  mark: (row, { room }) => row.classList.toggle("all", room === null),
   columns: [
     { name: "Room", className: "name", of: ({ room }) => room ?? "all rooms" },
     { name: "Source", of: ({ source }) => source },
@@ -69,13 +71,14 @@ const roomRows = tableRows(rooms, {
 
 const errors = new Rows(document.querySelector(".errors"), {
   key: ({ number }) => number,
-  make: ({ level, target, source, text }) => {
+  make: ({ level, target, source, message, details }) => {
     const line = element("li");
     const head = element("p", "head");
     const about = source ? `source ${source}` : target;
     head.append(element("time"), element("b", level.toLowerCase(), level), element("span", "", about));
     head.append(element("span", "times"));
-    line.append(head, element("p", "text", text));
+    line.append(head, element("p", "text", message));
+    if (details) line.append(element("p", "details", details));
     return line;
   },
   update: (line, { first, last, count: times }) => {
