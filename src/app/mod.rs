@@ -127,11 +127,7 @@ impl App {
             let (gate, bell, stop) = (gate.clone(), bell.clone(), tasks.stop.clone());
             async move { gate.watch(&bell, stop).await }
         });
-        let surroundings = Surroundings {
-            database: database.clone(),
-            queue: queue.clone(),
-            recent,
-        };
+        let surroundings = Surroundings::new(&database, &queue, recent);
         let admin = bind_admin(config, &relay, &gate, &settings, surroundings)?;
         let router = http::router(relay.clone(), gate.clone(), settings, drain.clone(), wrap);
         let (mut server, address) = listen_on(&config.listen, &router, &limits, &drain)?;

@@ -28,11 +28,21 @@ use overview::Overview;
 /// What is shown beside the relay itself.
 #[derive(Clone)]
 pub struct Surroundings {
-    pub database: Database,
+    database: Database,
     /// PostgreSQL's queue of notifications.
-    pub queue: QueueUsage,
+    queue: QueueUsage,
     /// What failed lately.
-    pub recent: RecentLines,
+    recent: RecentLines,
+}
+
+impl Surroundings {
+    pub fn new(database: &Database, queue: &QueueUsage, recent: RecentLines) -> Self {
+        Self {
+            database: database.clone(),
+            queue: queue.clone(),
+            recent,
+        }
+    }
 }
 
 /// All of it as one service. Who reaches the listener is trusted: nobody is asked for a token. `drain` is the listener's own,

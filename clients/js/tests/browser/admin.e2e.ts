@@ -168,10 +168,12 @@ test("the end of the relay is shown, and its return", async ({ admin, watched })
   await watched.end();
   await expect(connection(admin)).toHaveText(/reconnecting/i);
   await expect(admin.getByText(/^What stands here is of \d\d:/)).toBeVisible();
+  await expect(admin).toHaveTitle(/reconnecting – Rowcast$/i);
   await picture(admin, "away-");
   await watched.start();
   await expect(connection(admin)).toHaveText("Live");
   await expect(admin.getByText(/^What stands here is of/)).toBeHidden();
+  await expect(admin).toHaveTitle("Ready – Rowcast");
 });
 
 test("a room's name is text, whatever it says", async ({ admin, follow, operators }) => {

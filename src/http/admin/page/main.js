@@ -1,7 +1,7 @@
 /** The page: an overview of the relay, as it sends one each second. */
 
 import { say } from "./rows.js";
-import { show } from "./show.js";
+import { show, status } from "./show.js";
 import { moment } from "./words.js";
 
 /** Silence after which the relay, or the way to it, counts as gone. It sends every second. In milliseconds. */
@@ -11,7 +11,7 @@ const WORDS = {
   connecting: "Connecting",
   live: "Live",
   paused: "Paused",
-  ended: "The relay has ended: reconnecting",
+  ended: "Ended, reconnecting",
   away: "Reconnecting",
 };
 
@@ -37,6 +37,8 @@ function tell(now) {
   say(connection, WORDS[word]);
   const isOld = shown !== undefined && word !== "live";
   stale.hidden = !isOld;
+  main.classList.toggle("old", isOld);
+  document.title = `${word === "live" ? status() : WORDS[word]} – Rowcast`;
   if (isOld) say(stale, `What stands here is of ${moment(shown)}.`);
 }
 

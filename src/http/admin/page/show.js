@@ -89,14 +89,16 @@ const errors = new Rows(document.querySelector(".errors"), {
   },
 });
 
+/** What the relay's state is called. */
+export const status = () => of("word").textContent;
+
 /** Shows all of it. */
 export function show(overview) {
-  const { status, connections } = overview;
+  const { connections } = overview;
   say(of("relay"), `${overview.version}, up ${wholeSpan(overview.uptime_seconds)}`);
   const word = of("word");
-  say(word, WORDS[status] ?? status);
-  word.dataset.status = status;
-  document.title = `${word.textContent} – Rowcast`;
+  say(word, WORDS[overview.status] ?? overview.status);
+  word.dataset.status = overview.status;
   reasons.show(overview.reasons);
   notes.show(overview.notes);
   clients.show(ofClients(connections));
