@@ -11,7 +11,7 @@ const WORDS = {
   connecting: "Connecting",
   live: "Live",
   paused: "Paused",
-  ended: "Ended, reconnecting",
+  ended: "Reconnecting",
   away: "Reconnecting",
 };
 
@@ -39,7 +39,7 @@ function tell(now) {
   stale.hidden = !isOld;
   main.classList.toggle("old", isOld);
   document.title = `${word === "live" ? status() : WORDS[word]} – Rowcast`;
-  if (isOld) say(stale, `What stands here is of ${moment(shown)}.`);
+  if (isOld) say(stale, `What stands here is of ${moment(shown)}.${state === "ended" ? " The relay has ended." : ""}`);
 }
 
 function showNewest() {
