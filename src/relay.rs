@@ -139,6 +139,16 @@ impl Relay {
         self.read().live.values().cloned().collect()
     }
 
+    /// Those that are registered and can't be followed at all, by name, with why.
+    pub fn never_followed(&self) -> Vec<(String, String)> {
+        let sources = self.read();
+        let names = sources.broken.iter();
+        names
+            .filter(|(name, _)| !sources.live.contains_key(*name))
+            .map(|(name, broken)| (name.clone(), broken.reason.clone()))
+            .collect()
+    }
+
     /// Adds a source.
     pub fn insert(&self, source: Arc<LiveSource>) {
         let mut sources = self.write();

@@ -1,13 +1,20 @@
-//! The log: for people on a terminal, JSON lines for everything else. It goes to stderr, so that stdout is the commands'.
+//! The log: for people on a terminal, JSON lines for everything else. It goes to stderr, so that stdout is the commands'. What
+//! failed lately is kept, too ([`RecentLines`]).
+
+mod recent;
 
 use std::fmt::{self, Debug, Write as _};
 use std::io::{IsTerminal as _, stderr};
 
 use clap::{Args, ValueEnum};
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt as _;
 use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::fmt::format::{Writer, debug_fn};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _};
+
+pub use recent::{RecentLine, RecentLines};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
@@ -88,30 +95,34 @@ pub fn escaped(text: &str) -> String {
     safe
 }
 
-/// Starts the log of this process, at `default_level` unless another is asked for. Does nothing if there is one.
-pub fn start(args: &LogArgs, default_level: &str) -> Result<(), LogError> {
+/// Starts the log of this process, at `default_level` unless another is asked for. Its failures are kept in what is returned,
+/// whatever is logged. Does nothing if there is a log.
+pub fn start(args: &LogArgs, default_level: &str) -> Result<RecentLines, LogError> {
     let level = args.log_level.as_deref().unwrap_or(default_level);
     let filter = EnvFilter::try_new(format!("{QUIET},{level}")).map_err(|source| LogError {
         value: level.to_owned(),
         source,
     })?;
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(stderr);
+    let recent = RecentLines::default();
+    let log = tracing_subscriber::fmt::layer().with_writer(stderr);
     let human = match args.log_format {
         LogFormat::Auto => stderr().is_terminal(),
         LogFormat::Human => true,
         LogFormat::Json => false,
     };
-    // An error here means that a log was started before: the tests' harness, or a program that embeds the library.
-    let _ = if human {
+    let log = if human {
         log.with_ansi(stderr().is_terminal())
             .fmt_fields(debug_fn(|out, field, value| write_field(out, field.name(), value)).delimited(" "))
-            .try_init()
+            .boxed()
     } else {
-        log.json().flatten_event(true).with_span_list(false).try_init()
+        log.json().flatten_event(true).with_span_list(false).boxed()
     };
-    Ok(())
+    // An error here means that a log was started before: the tests' harness, or a program that embeds the library.
+    let _ = tracing_subscriber::registry()
+        .with(log.with_filter(filter))
+        .with(recent.layer())
+        .try_init();
+    Ok(recent)
 }
 
 #[cfg(test)]

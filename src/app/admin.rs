@@ -21,16 +21,20 @@ const CONNECTIONS: usize = 64;
 /// How long answers that are under way at the end may take.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// A drain of the listener's own, which begins when that of the public port is over.
+pub(super) fn new_drain() -> Drain {
+    Drain::new(GRACE)
+}
+
 /// A bound listener.
 pub(super) struct Admin {
     server: Server,
-    /// Its own, which begins when that of the streams is over.
     drain: Drain,
 }
 
 impl Admin {
     /// Binds the first of `addresses` that can be; `None` where there are none. What clients may take on the public port
-    /// does not bound what operators may.
+    /// does not bound what operators may. `drain` is the [listener's own](new_drain).
     ///
     /// # Errors
     /// None can be bound.
@@ -38,8 +42,8 @@ impl Admin {
         addresses: &[SocketAddr],
         router: &Router,
         metrics: &Metrics,
+        drain: Drain,
     ) -> Result<Option<Self>, AppError> {
-        let drain = Drain::new(GRACE);
         let limits = Arc::new(Limits::new(config::Limits::default(), CONNECTIONS, metrics));
         let mut failure = None;
         for &address in addresses {
@@ -72,7 +76,9 @@ impl Admin {
 }
 
 fn announce(address: SocketAddr) {
-    tracing::info!("health and metrics are on http://{address}");
+    tracing::info!(
+        "health and metrics are on http://{address} and the page for operators is at /admin there"
+    );
     if !address.ip().is_loopback() {
         tracing::warn!(
             %address,

@@ -1,36 +1,12 @@
 //! What the metrics are told each time somebody looks: sources, pools, connections, PostgreSQL's queue of notifications.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use crate::http::Limits;
 use crate::metrics::{Gauges, Metrics, names};
 use crate::pg::Database;
+use crate::pg::queue::QueueUsage;
 use crate::relay::Relay;
-
-/// How full PostgreSQL's queue of notifications was when it was last asked. Clones are the same.
-#[derive(Clone, Debug)]
-pub(super) struct QueueUsage(Arc<AtomicU64>);
-
-impl QueueUsage {
-    /// Not known yet.
-    pub(super) fn new() -> Self {
-        Self(Arc::new(AtomicU64::new(f64::NAN.to_bits())))
-    }
-
-    /// Notes the answer; `None`: it is not known any longer.
-    pub(super) fn note(&self, usage: Option<f64>) {
-        self.0
-            .store(usage.unwrap_or(f64::NAN).to_bits(), Ordering::Relaxed);
-    }
-
-    fn collect(&self, gauges: &mut Gauges) {
-        let usage = f64::from_bits(self.0.load(Ordering::Relaxed));
-        if !usage.is_nan() {
-            gauges.set(names::QUEUE_USAGE, &[], usage);
-        }
-    }
-}
 
 /// Has every look at `metrics` show what is so then. The relay is held by others.
 pub(super) fn register(
@@ -48,7 +24,9 @@ pub(super) fn register(
         }
         limits.collect(gauges);
         pools(&database, gauges);
-        queue.collect(gauges);
+        if let Some(usage) = queue.known() {
+            gauges.set(names::QUEUE_USAGE, &[], usage);
+        }
     }));
 }
 

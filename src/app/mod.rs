@@ -19,17 +19,19 @@ use tokio_util::task::TaskTracker;
 
 use crate::auth::{Gate, Keyring};
 use crate::config::ServeConfig;
+use crate::http::admin::Surroundings;
 use crate::http::serve::Server;
 use crate::http::tls::{Certificate, TlsError};
 use crate::http::{self, HttpSettings, Limits};
 use crate::pg::bell::Bell;
+use crate::pg::queue::QueueUsage;
 use crate::pg::tickets::Tickets;
 use crate::pg::{Database, PgError, PoolOptions};
 use crate::relay::Relay;
 use crate::shutdown::{Drain, Signals};
+use crate::telemetry::RecentLines;
 
 use admin::Admin;
-use gauges::QueueUsage;
 use settings::{http_settings, pace_options, source_limits};
 use supervisor::{Supervisor, Wiring};
 use tasks::Tasks;
@@ -96,13 +98,14 @@ pub struct App {
 
 impl App {
     /// Connects, reads the sources, and binds the socket; `wrap` may add routes to the interface's own and put layers
-    /// around them. The database must have been migrated.
+    /// around them. The database must have been migrated. Operators are shown the `recent` failures of the log.
     ///
     /// # Errors
     /// [`AppError`], one line that names the option.
     pub async fn bind(
         config: &ServeConfig,
         keyring: Keyring,
+        recent: RecentLines,
         wrap: impl FnOnce(Router) -> Router,
     ) -> Result<Self, AppError> {
         let (database, listen) = databases(config).await?;
@@ -124,7 +127,8 @@ impl App {
             let (gate, bell, stop) = (gate.clone(), bell.clone(), tasks.stop.clone());
             async move { gate.watch(&bell, stop).await }
         });
-        let admin = bind_admin(config, &relay, &gate, &settings, &drain)?;
+        let surroundings = Surroundings::new(&database, &queue, recent);
+        let admin = bind_admin(config, &relay, &gate, &settings, surroundings)?;
         let router = http::router(relay.clone(), gate.clone(), settings, drain.clone(), wrap);
         let (mut server, address) = listen_on(&config.listen, &router, &limits, &drain)?;
         if let Some(certificate) = &certificate {
@@ -263,7 +267,7 @@ fn bind_admin(
     relay: &Arc<Relay>,
     gate: &Arc<Gate>,
     settings: &HttpSettings,
-    drain: &Drain,
+    surroundings: Surroundings,
 ) -> Result<Option<Admin>, AppError> {
     let addresses = &config.observe.admin_listen;
     let settings = HttpSettings {
@@ -271,8 +275,9 @@ fn bind_admin(
         ..settings.clone()
     };
     let metrics = settings.metrics.clone();
-    let router = http::admin::router(relay.clone(), gate.clone(), settings, drain.clone());
-    Admin::bind(addresses, &router, &metrics)
+    let drain = admin::new_drain();
+    let router = http::admin::router(relay.clone(), gate.clone(), settings, drain.clone(), surroundings);
+    Admin::bind(addresses, &router, &metrics, drain)
 }
 
 /// The tasks that nobody has started before there was something to serve.

@@ -11,13 +11,13 @@ use tokio_util::sync::CancellationToken;
 use crate::auth::Gate;
 use crate::metrics::Metrics;
 use crate::pg::bell::Bell;
+use crate::pg::queue::{self, QueueUsage};
 use crate::pg::source::{self, Source};
-use crate::pg::{Database, PgError, queue};
+use crate::pg::{Database, PgError};
 use crate::relay::{BrokenSource, LiveSource, Relay, SourceLimits};
 use crate::tail::pace::PaceOptions;
 use crate::tail::{State, Tail};
 
-use super::gauges::QueueUsage;
 use super::tasks::Tasks;
 
 /// The registry is read at each notification of a change, and this often in case none arrives.

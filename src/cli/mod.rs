@@ -18,7 +18,7 @@ use crate::auth::Keyring;
 use crate::config::{ServeArgs, ServeConfig};
 use crate::demo::{self, Demo, Site};
 use crate::pg::migrate::migrate;
-use crate::telemetry::{self, LogArgs};
+use crate::telemetry::{self, LogArgs, RecentLines};
 
 pub use invocation::{Invocation, InvocationError};
 
@@ -104,10 +104,10 @@ pub async fn run(invocation: Invocation) -> anyhow::Result<ExitCode> {
         Command::Doctor(_) => "error",
         _ => "info",
     };
-    telemetry::start(&cli.log, level)?;
+    let recent = telemetry::start(&cli.log, level)?;
     match cli.command {
         Command::Serve(command) if command.print_config => print_config(command.args, &settings),
-        Command::Serve(command) => serve(command.args).await,
+        Command::Serve(command) => serve(command.args, recent).await,
         Command::Attach(args) => tables::attach(args).await,
         Command::Detach(args) => tables::detach(args).await,
         Command::Sources(args) => listing::sources(args).await,
@@ -115,19 +115,19 @@ pub async fn run(invocation: Invocation) -> anyhow::Result<ExitCode> {
         Command::Doctor(args) => return doctor::doctor(args).await,
         Command::Migrate(args) => tables::migrate(args).await,
         Command::Tail(args) => tail::tail(args).await,
-        Command::Demo(args) => demo(args).await,
+        Command::Demo(args) => demo(args, recent).await,
     }?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn serve(args: ServeArgs) -> anyhow::Result<()> {
+async fn serve(args: ServeArgs, recent: RecentLines) -> anyhow::Result<()> {
     let config = ServeConfig::new(args)?;
     let keyring = Keyring::load(&config.auth)?;
     let applied = migrate(&config.database_url).await.map_err(usage::database)?;
     if !applied.is_empty() {
         tracing::info!(?applied, "schema rowcast was brought to this version");
     }
-    let app = App::bind(&config, keyring, |routes| routes).await?;
+    let app = App::bind(&config, keyring, recent, |routes| routes).await?;
     Ok(app.run_until_signalled().await?)
 }
 
@@ -138,7 +138,7 @@ fn print_config(args: ServeArgs, settings: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn demo(args: DemoArgs) -> anyhow::Result<()> {
+async fn demo(args: DemoArgs, recent: RecentLines) -> anyhow::Result<()> {
     if let (Some(listen), None) = (args.listen, args.auth) {
         demo::refuse_open(listen)?;
     }
@@ -150,7 +150,7 @@ async fn demo(args: DemoArgs) -> anyhow::Result<()> {
     let site = Site::open(&url, switches.clone()).await?;
     let config = ServeConfig::for_demo(&url, listen)?;
     let keyring = Keyring::load(&config.auth)?;
-    let app = App::bind(&config, keyring, |routes| site.around(routes)).await?;
+    let app = App::bind(&config, keyring, recent, |routes| site.around(routes)).await?;
     println!("{}", demo.invitation(app.address()));
     let writer = demo::start_writer(url, switches.writing());
     let result = app.run_until_signalled().await;

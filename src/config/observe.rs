@@ -8,7 +8,7 @@ use super::{ConfigError, addresses};
 
 #[derive(Args, Clone, Debug)]
 pub struct ObserveArgs {
-    /// Address and port for /health and /metrics alone, which are not on --listen then; plain HTTP, asks nobody for a token
+    /// Address and port for /health and /metrics, which are not on --listen then, and the page /admin; plain HTTP, asks nobody for a token
     #[arg(
         long,
         env = "ROWCAST_ADMIN_LISTEN",

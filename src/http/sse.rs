@@ -38,7 +38,12 @@ fn control(event: &str, members: &str, cursor: &Cursor) -> Bytes {
     format!("event: {event}\nid: {cursor}\ndata: {{{members}\"cursor\":\"{cursor}\"}}\n\n").into()
 }
 
+/// An event of this name. `json` is a JSON text of one line.
+pub(super) fn named(event: &str, json: &str) -> Bytes {
+    format!("event: {event}\ndata: {json}\n\n").into()
+}
+
 /// The end has no id: a client keeps the cursor that it has.
 pub(super) fn end(code: &str) -> Bytes {
-    format!("event: end\ndata: {{\"code\":\"{code}\"}}\n\n").into()
+    named("end", &format!("{{\"code\":\"{code}\"}}"))
 }

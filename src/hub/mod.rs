@@ -7,6 +7,7 @@
 //! [`Hub::published`], then announces to each room that has something new, which wakes who is in it; the subscriber leaves its
 //! waker, then looks whether its rooms have changed.
 
+mod census;
 mod publish;
 mod ring;
 mod room_cell;
@@ -23,6 +24,7 @@ use tokio::time::Instant;
 use crate::cursor::OpenSet;
 use crate::room::Room;
 
+pub use census::RoomCount;
 pub use publish::Publication;
 pub use ring::{Entry, Position, Ring, RingLimits, Segment};
 pub use subscriber::{Joined, Piece, Pull, Subscriber};

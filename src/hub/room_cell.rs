@@ -21,6 +21,8 @@ pub(super) struct RoomCell {
     ring: RwLock<Ring>,
     /// The delivery number of the newest change of the ring: an event's, or that of a restart. Raised when the ring shows it.
     newest: AtomicU64,
+    /// Appended since the room is held, for the census.
+    events: AtomicU64,
     members: Mutex<Members>,
 }
 
@@ -43,6 +45,7 @@ impl RoomCell {
             room: room.clone(),
             ring: RwLock::new(Ring::new(present.clone())),
             newest: AtomicU64::new(present.number),
+            events: AtomicU64::new(0),
             members: Mutex::new(members),
         }
     }
@@ -74,6 +77,16 @@ impl RoomCell {
     /// Whether the ring has changed since delivery `number`.
     pub(super) fn has_changed(&self, number: u64) -> bool {
         self.newest.load(Ordering::Acquire) > number
+    }
+
+    /// Counts events that are appended.
+    pub(super) fn count(&self, events: usize) {
+        self.events.fetch_add(events as u64, Ordering::Relaxed);
+    }
+
+    /// How many were counted.
+    pub(super) fn events(&self) -> u64 {
+        self.events.load(Ordering::Relaxed)
     }
 
     /// Gives a new subscriber its place.

@@ -13,6 +13,7 @@ mod gauges;
 pub mod names;
 mod process;
 mod source;
+mod tally;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
@@ -22,7 +23,9 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusRecorder
 
 pub use gauges::Gauges;
 pub use names::Metric;
-pub use source::{End, ReplayCounters, SourceMetrics, Subscriber, TailMode, Transport};
+pub use source::{End, ReplayCounters, SourceMetrics, Standing, Subscriber, TailMode, Transport};
+use tally::Tallies;
+pub use tally::Tally;
 
 const METADATA: Metadata<'static> = Metadata::new(module_path!(), Level::INFO, None);
 
@@ -38,6 +41,7 @@ pub struct Metrics {
 struct Inner {
     recorder: PrometheusRecorder,
     collectors: Mutex<Vec<Collector>>,
+    tallies: Tallies,
     started: SystemTime,
 }
 
@@ -57,6 +61,7 @@ impl Metrics {
             inner: Arc::new(Inner {
                 recorder: builder.build_recorder(),
                 collectors: Mutex::default(),
+                tallies: Tallies::default(),
                 started: SystemTime::now(),
             }),
         }
@@ -67,6 +72,12 @@ impl Metrics {
         let recorder = &self.inner.recorder;
         recorder.describe_counter(metric.name.into(), None, metric.help.into());
         recorder.register_counter(&key(metric, labels), &METADATA)
+    }
+
+    /// The same, of which the relay itself wants to know how far it is.
+    pub fn tally(&self, metric: Metric, labels: &[(&'static str, &str)]) -> Tally {
+        let counter = self.counter(metric, labels);
+        self.inner.tallies.tally(key(metric, labels), counter)
     }
 
     /// A histogram of [`names::HISTOGRAMS`], rendered from now on.
@@ -96,6 +107,7 @@ impl Metrics {
             .unwrap_or_else(PoisonError::into_inner);
         collectors.iter().for_each(|collect| collect(&mut gauges));
         drop(collectors);
+        self.inner.tallies.hand_over();
         let mut text = self.inner.recorder.handle().render();
         text.push_str(&gauges.render());
         text

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use metrics::{Counter, Histogram};
 use tokio::time::Instant;
 
-use super::{Gauges, Metrics, names};
+use super::{Gauges, Metrics, Tally, names};
 
 /// How events reach a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +20,8 @@ pub enum Transport {
 }
 
 impl Transport {
-    const ALL: [Self; 4] = [Self::Sse, Self::Ndjson, Self::LongPoll, Self::Poll];
+    /// Those that stay open first.
+    pub const ALL: [Self; 4] = [Self::Sse, Self::Ndjson, Self::LongPoll, Self::Poll];
 
     /// The label.
     pub fn label(self) -> &'static str {
@@ -118,7 +119,7 @@ pub struct SourceMetrics {
     metrics: Metrics,
     transports: [TransportMetrics; Transport::ALL.len()],
     resets: [Counter; RESETS.len()],
-    events_read: Counter,
+    events_read: Tally,
     bells: Counter,
     read_duration: Histogram,
     /// Once an event has a time.
@@ -131,7 +132,7 @@ struct TransportMetrics {
     connects: Counter,
     /// By the order of [`End::ALL`].
     ends: Vec<Counter>,
-    delivered: Counter,
+    delivered: Tally,
     replayed: Counter,
     bytes: Counter,
 }
@@ -144,6 +145,18 @@ struct TailLook {
     oldest_gap: Option<Instant>,
     /// When the last read began that took all there was.
     caught_up: Instant,
+}
+
+/// The same for those who look: as it is now.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Standing {
+    /// The label of its [`TailMode`].
+    pub mode: &'static str,
+    /// All that was committed longer ago than this has been read.
+    pub lag: Duration,
+    pub gaps: usize,
+    /// The age of the oldest gap.
+    pub oldest_gap: Option<Duration>,
 }
 
 /// What replays count.
@@ -170,7 +183,7 @@ impl SourceMetrics {
         Arc::new(Self {
             transports: Transport::ALL.map(|transport| TransportMetrics::new(metrics, name, transport)),
             resets: RESETS.map(|code| metrics.counter(names::RESETS, &[("source", name), ("code", code)])),
-            events_read: metrics.counter(names::EVENTS_READ, &labels),
+            events_read: metrics.tally(names::EVENTS_READ, &labels),
             bells: metrics.counter(names::BELLS, &labels),
             read_duration: metrics.histogram(names::READ_DURATION, &labels),
             commit_to_socket: OnceLock::new(),
@@ -213,7 +226,7 @@ impl SourceMetrics {
 
     /// A read of the tail ended that took `took` and brought `rows`; `complete`: no limit cut it.
     pub fn read(&self, rows: usize, took: Duration, complete: bool) {
-        self.events_read.increment(rows as u64);
+        self.events_read.add(rows as u64);
         self.read_duration.record(took);
         if complete && let Some(began) = Instant::now().checked_sub(took) {
             self.look().caught_up = began;
@@ -226,21 +239,51 @@ impl SourceMetrics {
         (look.mode, look.gaps, look.oldest_gap) = (mode, gaps, oldest_gap);
     }
 
+    /// How the tail stands now.
+    pub fn standing(&self) -> Standing {
+        let look = *self.look();
+        Standing {
+            mode: look.mode.label(),
+            lag: look.caught_up.elapsed(),
+            gaps: look.gaps,
+            oldest_gap: look.oldest_gap.map(|since| since.elapsed()),
+        }
+    }
+
+    /// Streams and polls that are open now.
+    pub fn open(&self, transport: Transport) -> u64 {
+        self.transports[transport as usize].open.load(Ordering::Relaxed)
+    }
+
+    /// Rows that the tail has read.
+    pub fn rows_read(&self) -> u64 {
+        self.events_read.total()
+    }
+
+    /// Events that were handed to clients' connections, by any transport.
+    pub fn delivered(&self) -> u64 {
+        let transports = self.transports.iter();
+        transports.map(|transport| transport.delivered.total()).sum()
+    }
+
     /// Adds the gauges.
     pub fn collect(&self, gauges: &mut Gauges) {
         let source = &*self.name;
         for transport in Transport::ALL {
             let labels = [("source", source), ("transport", transport.label())];
-            let open = self.transports[transport as usize].open.load(Ordering::Relaxed);
-            gauges.set(names::SUBSCRIBERS, &labels, open as f64);
+            gauges.set(names::SUBSCRIBERS, &labels, self.open(transport) as f64);
         }
         let labels = [("source", source)];
-        let look = *self.look();
-        let mode = look.mode.label();
+        let Standing {
+            mode,
+            lag,
+            gaps,
+            oldest_gap,
+        } = self.standing();
         gauges.set_one_of(names::TAIL_MODE, source, "mode", &TailMode::LABELS, mode);
-        gauges.set(names::TAIL_LAG, &labels, look.caught_up.elapsed().as_secs_f64());
-        gauges.set(names::OPEN_GAPS, &labels, look.gaps as f64);
-        let oldest = look.oldest_gap.map_or(Duration::ZERO, |since| since.elapsed());
+        gauges.set(names::TAIL_LAG, &labels, lag.as_secs_f64());
+        gauges.set(names::OPEN_GAPS, &labels, gaps as f64);
+        let oldest = oldest_gap.unwrap_or_default();
         gauges.set(names::OLDEST_GAP_AGE, &labels, oldest.as_secs_f64());
     }
 
@@ -267,7 +310,7 @@ impl TransportMetrics {
             open: AtomicU64::new(0),
             connects: metrics.counter(names::CONNECTS, &labels),
             ends: ends.collect(),
-            delivered: metrics.counter(names::DELIVERED, &labels),
+            delivered: metrics.tally(names::DELIVERED, &labels),
             replayed: metrics.counter(names::REPLAYED, &labels),
             bytes: metrics.counter(names::SENT_BYTES, &labels),
         }
@@ -285,7 +328,7 @@ impl Subscriber {
     /// Events are handed to the connection; `replayed`: they were read for those who had missed them.
     pub fn delivered(&self, events: usize, replayed: bool) {
         let counted = self.counted();
-        counted.delivered.increment(events as u64);
+        counted.delivered.add(events as u64);
         if replayed {
             counted.replayed.increment(events as u64);
         }

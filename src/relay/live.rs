@@ -134,7 +134,7 @@ impl LiveSource {
     }
 
     /// What keeps rows from being read, in words.
-    pub(super) fn trouble(&self) -> Option<String> {
+    pub fn trouble(&self) -> Option<String> {
         match self.control.state() {
             State::Following => None,
             State::Starting => Some("catching up for the first time".to_owned()),

@@ -7,6 +7,7 @@ mod support;
 
 mod access;
 mod access_sql;
+mod admin;
 mod attach;
 mod bad_input;
 mod bell;

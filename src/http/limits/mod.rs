@@ -208,10 +208,14 @@ impl Limits {
         self.most_connections
     }
 
+    /// Connections that are open now.
+    pub fn open_connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+
     /// Adds the gauges of what is taken.
     pub fn collect(&self, gauges: &mut Gauges) {
-        let now = self.connections.load(Ordering::Relaxed);
-        gauges.set(names::CONNECTIONS, &[], now as f64);
+        gauges.set(names::CONNECTIONS, &[], self.open_connections() as f64);
         if self.most_connections < usize::MAX {
             gauges.set(names::CONNECTIONS_MAX, &[], self.most_connections as f64);
         }

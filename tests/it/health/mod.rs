@@ -55,7 +55,7 @@ async fn health_and_metrics_move_to_the_listener_for_operators_and_nothing_else_
             "{path}"
         );
     }
-    for path in [PATH, "/live/v1/rooms/a/events", "/rowcast.js", "/admin"] {
+    for path in [PATH, "/live/v1/rooms/a/events", "/rowcast.js"] {
         assert_eq!(admin.get(path).await.code(), "not_found", "{path}");
     }
     let strange = admin

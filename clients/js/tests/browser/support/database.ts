@@ -64,6 +64,14 @@ export class Database {
     await this.query("insert into messages (room_id, n) values ($1, $2)", [ROOM, n]);
   }
 
+  /** Lets nobody in any more, and ends who is there; or lets them in again. The test's own sessions end with them. */
+  async close(isClosed: boolean): Promise<void> {
+    await administer(`alter database ${this.name} allow_connections ${!isClosed}`);
+    if (!isClosed) return;
+    await Promise.all(this.#sessions.splice(0).map((session) => session.end()));
+    await administer(`select pg_terminate_backend(pid) from pg_stat_activity where datname = '${this.name}'`);
+  }
+
   async drop(): Promise<void> {
     await Promise.all(this.#sessions.map((session) => session.end()));
     await administer(`drop database ${this.name} with (force)`);

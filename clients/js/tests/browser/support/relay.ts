@@ -10,16 +10,16 @@ export class Relay {
   readonly #arguments: string[];
   #process: Process | undefined;
 
-  private constructor(databaseUrl: string, port: number) {
+  private constructor(databaseUrl: string, port: number, options: string[]) {
     this.url = `http://127.0.0.1:${port}`;
     // Browsers come back soon, the end doesn't wait for those that stay, and heartbeats can be waited for.
-    const settings = ["--retry", "100ms", "--grace-period", "500ms", "--heartbeat", "1s"];
+    const settings = ["--retry", "100ms", "--grace-period", "500ms", "--heartbeat", "1s", ...options];
     this.#arguments = ["serve", "--database-url", databaseUrl, "--listen", `127.0.0.1:${port}`, ...settings];
   }
 
-  /** Returns when it listens. */
-  static async start(databaseUrl: string): Promise<Relay> {
-    const relay = new Relay(databaseUrl, await freePort());
+  /** Returns when it listens. `options` are flags of `rowcast serve`. */
+  static async start(databaseUrl: string, options: string[] = []): Promise<Relay> {
+    const relay = new Relay(databaseUrl, await freePort(), options);
     await relay.start();
     return relay;
   }
