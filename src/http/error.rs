@@ -28,6 +28,10 @@ macro_rules! error_codes {
         }
 
         impl ErrorCode {
+            /// All of them, in the order of their declaration.
+            #[cfg(test)]
+            pub(super) const ALL: &[Self] = &[$(Self::$name,)*];
+
             /// The stable snake_case text, the member `code` of the problem.
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$name => $text,)* }
