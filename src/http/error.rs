@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::cursor::Cursor;
 use crate::feed::FeedError;
+use crate::metrics::End;
 use crate::pg::publish::PublishError;
 use crate::relay::NoSource;
 use crate::room::UnknownRoom;
@@ -179,6 +180,18 @@ impl ApiError {
     /// Which kind of error it is.
     pub fn code(&self) -> ErrorCode {
         self.code
+    }
+}
+
+/// As a poll's end is counted: as that of a stream, where one could end for it, too.
+impl From<ErrorCode> for End {
+    fn from(code: ErrorCode) -> Self {
+        match code {
+            ErrorCode::ShuttingDown => Self::ShuttingDown,
+            ErrorCode::Forbidden => Self::Forbidden,
+            ErrorCode::UnknownSource => Self::UnknownSource,
+            _ => Self::Failed,
+        }
     }
 }
 

@@ -22,7 +22,7 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusRecorder
 
 pub use gauges::Gauges;
 pub use names::Metric;
-pub use source::{End, ReplayCounters, SourceMetrics, Subscriber, TailMode, Transport};
+pub use source::{End, ReplayCounters, Reset, SourceMetrics, Subscriber, TailMode, Transport};
 
 const METADATA: Metadata<'static> = Metadata::new(module_path!(), Level::INFO, None);
 
