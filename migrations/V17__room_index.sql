@@ -13,7 +13,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
         where i.indrelid = s.relation and i.indisvalid and i.indpred is null and m.amname = 'btree'
     ), maker as (
         select case relkind when 'p' then 'create index' else 'create index concurrently' end as make,
-               coalesce(format('((%s) collate pg_catalog."C")', s.room_expression), quote_ident(s.room_column)) as room,
+               coalesce('((' || s.room_expression || ') collate pg_catalog."C")', quote_ident(s.room_column)) as room,
                relpersistence
         from pg_class where oid = s.relation
     )
