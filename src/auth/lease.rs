@@ -17,6 +17,7 @@ use tokio::time::{Instant, Sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::access::Access;
+use crate::metrics::End;
 use crate::pg::reauthorize::RoomHash;
 use crate::relay::LiveSource;
 use crate::room::Room;
@@ -33,12 +34,12 @@ pub enum Ended {
     Revoked,
 }
 
-impl Ended {
-    /// The stable code that a stream ends with.
-    pub fn code(self) -> &'static str {
-        match self {
-            Self::Expired => "token_expired",
-            Self::Revoked => "forbidden",
+/// What a stream ends with.
+impl From<Ended> for End {
+    fn from(ended: Ended) -> Self {
+        match ended {
+            Ended::Expired => Self::TokenExpired,
+            Ended::Revoked => Self::Forbidden,
         }
     }
 }

@@ -59,6 +59,8 @@ pub enum Command {
     Migrate(tables::MigrateArgs),
     /// Follow rooms of a relay in the terminal
     Tail(tail::TailArgs),
+    /// Print the description of the HTTP interface (OpenAPI 3.1, JSON), which relays serve at /openapi.json
+    Openapi,
     /// A private throw-away PostgreSQL, a table, a page: everything at work with nothing set up
     Demo(DemoArgs),
 }
@@ -115,6 +117,7 @@ pub async fn run(invocation: Invocation) -> anyhow::Result<ExitCode> {
         Command::Doctor(args) => return doctor::doctor(args).await,
         Command::Migrate(args) => tables::migrate(args).await,
         Command::Tail(args) => tail::tail(args).await,
+        Command::Openapi => print_description(),
         Command::Demo(args) => demo(args, recent).await,
     }?;
     Ok(ExitCode::SUCCESS)
@@ -129,6 +132,12 @@ async fn serve(args: ServeArgs, recent: RecentLines) -> anyhow::Result<()> {
     }
     let app = App::bind(&config, keyring, recent, |routes| routes).await?;
     Ok(app.run_until_signalled().await?)
+}
+
+/// As docs/openapi.json has it.
+fn print_description() -> anyhow::Result<()> {
+    println!("{:#}", crate::http::description(""));
+    Ok(())
 }
 
 /// Prints first: what does not go together is easier to see then.

@@ -16,6 +16,7 @@ mod table;
 mod turns;
 
 use crate::cursor::Cursor;
+use crate::metrics::Reset;
 use crate::room::Room;
 
 pub use batch::Batch;
@@ -75,11 +76,17 @@ pub enum ResetCode {
 impl ResetCode {
     /// The stable text of `code`.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::CursorAhead => "cursor_ahead",
-            Self::Epoch => "epoch",
-            Self::Truncated => "truncated",
-            Self::Expired => "expired",
+        Reset::from(self).label()
+    }
+}
+
+impl From<ResetCode> for Reset {
+    fn from(code: ResetCode) -> Self {
+        match code {
+            ResetCode::CursorAhead => Self::CursorAhead,
+            ResetCode::Epoch => Self::Epoch,
+            ResetCode::Truncated => Self::Truncated,
+            ResetCode::Expired => Self::Expired,
         }
     }
 }

@@ -3,26 +3,19 @@
 //! The file is committed (clients/js builds it), so the relay is built without npm. It is the same for everyone and
 //! no secret: pages of every origin may load it, whatever the CORS list says about events.
 
-use axum::Router;
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, IF_NONE_MATCH,
 };
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-
-/// The path, under the base path as everything.
-pub(super) const PATH: &str = "/rowcast.js";
+use axum::routing::{MethodRouter, get};
 
 pub(super) const CODE: &str = include_str!("../../clients/js/rowcast.js");
 
-/// The route. Its layers are those that the events have, CORS excepted: the answer has a header of its own for that.
-pub(super) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
+/// What its path has. Its layers are those that the events have, CORS excepted: the answer has a header of its own for that.
+pub(super) fn handler<S: Clone + Send + Sync + 'static>() -> MethodRouter<S> {
     let etag = etag();
-    Router::new().route(
-        PATH,
-        get(|headers: HeaderMap| async move { answer(&etag, &headers) }).fallback(super::method_not_allowed),
-    )
+    get(|headers: HeaderMap| async move { answer(&etag, &headers) })
 }
 
 /// The code, or 304 where the asking cache has it. `no-cache`: kept, but asked about each time, so that a page never

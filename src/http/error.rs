@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::cursor::Cursor;
 use crate::feed::FeedError;
+use crate::metrics::End;
 use crate::pg::publish::PublishError;
 use crate::relay::NoSource;
 use crate::room::UnknownRoom;
@@ -28,6 +29,10 @@ macro_rules! error_codes {
         }
 
         impl ErrorCode {
+            /// All of them, in the order of their declaration.
+            #[cfg(test)]
+            pub(super) const ALL: &[Self] = &[$(Self::$name,)*];
+
             /// The stable snake_case text, the member `code` of the problem.
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$name => $text,)* }
@@ -175,6 +180,18 @@ impl ApiError {
     /// Which kind of error it is.
     pub fn code(&self) -> ErrorCode {
         self.code
+    }
+}
+
+/// As a poll's end is counted: as that of a stream, where one could end for it, too.
+impl From<ErrorCode> for End {
+    fn from(code: ErrorCode) -> Self {
+        match code {
+            ErrorCode::ShuttingDown => Self::ShuttingDown,
+            ErrorCode::Forbidden => Self::Forbidden,
+            ErrorCode::UnknownSource => Self::UnknownSource,
+            _ => Self::Failed,
+        }
     }
 }
 

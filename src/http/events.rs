@@ -167,7 +167,7 @@ async fn answer(
     }
     counted.ends(match &answer {
         Ok(_) => End::Answered,
-        Err(error) => End::of_code(error.code().as_str()),
+        Err(error) => error.code().into(),
     });
     answer
 }

@@ -12,7 +12,7 @@ use super::limits::Limit;
 use crate::metrics::{Metrics, names};
 
 /// The format's version stands in its media type.
-const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
+pub(super) const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// How often each limit was exceeded.
 #[derive(Debug)]

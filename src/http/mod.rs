@@ -5,7 +5,8 @@
 //!                                                                                   publish, health, metrics, problems
 //! ```
 //!
-//! The client's code ([`client`]) stands beside CORS: every origin may load it. What one client may take is counted in
+//! The paths stand in [`routes`], their description in [`openapi`]. It and the client's code ([`client`]) stand beside CORS: every
+//! origin may load them. What one client may take is counted in
 //! [`limits`]; who a client is without a token says [`client_address`], which pages may post says [`origin`],
 //! and by which names an open relay of one machine is called, [`host`].
 
@@ -28,11 +29,13 @@ mod host;
 pub mod limits;
 mod metrics;
 mod ndjson;
+mod openapi;
 mod origin;
 mod params;
 mod poll;
 mod publish;
 mod request;
+mod routes;
 pub mod serve;
 mod sse;
 mod stream;
@@ -51,7 +54,6 @@ use axum::http::header::{ACCEPT, CONNECTION, REFERRER_POLICY, VARY, X_CONTENT_TY
 use axum::http::{HeaderValue, Version};
 use axum::middleware::{Next, from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, get, post};
 use futures_util::FutureExt;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Predicate};
@@ -59,6 +61,9 @@ use tower_http::set_header::SetResponseHeaderLayer;
 
 pub use error::{ApiError, ErrorCode};
 pub use limits::Limits;
+pub use openapi::description;
+
+use routes::Part;
 
 use crate::auth::Gate;
 use crate::metrics::Metrics;
@@ -144,28 +149,26 @@ pub fn router(
         true => Router::new(),
         false => operations(),
     };
-    let events = events_routes(&shared);
-    let (routes, code) = if base.is_empty() {
-        (operations.merge(events), client::routes())
+    let (events, files) = (events_routes(&shared), routes::of(Part::Files));
+    let (routes, files) = if base.is_empty() {
+        (operations.merge(events), files)
     } else {
         let base = format!("/{base}");
         let routes = operations.clone().nest(&base, operations.merge(events));
-        (routes, Router::new().nest(&base, client::routes()))
+        (routes, Router::new().nest(&base, files))
     };
     let routes = with_fallbacks(wrap(routes.with_state(shared.clone())), &shared);
     let routes = match cors {
         Some(cors) => routes.layer(cors),
         None => routes,
     };
-    surrounded(routes.merge(code.layer(compression())), &shared)
+    let files = files.layer(compression()).with_state(shared.clone());
+    surrounded(routes.merge(files), &shared)
 }
 
 /// What operators ask for.
 fn operations() -> Router<Arc<Shared>> {
-    Router::new()
-        .route("/health/live", with_problems(get(health::live)))
-        .route("/health/ready", with_problems(get(health::ready)))
-        .route("/metrics", with_problems(get(metrics::render)))
+    routes::of(Part::Operations)
 }
 
 /// Answers what no route does and who comes by a strange name, compresses, and survives panics of handlers.
@@ -199,25 +202,9 @@ fn with_security_headers(routes: Router) -> Router {
 
 /// The routes of events, all of whose answers vary with `Accept`, and which take nothing new during the drain.
 fn events_routes(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
-    let room = || with_problems(get(events::subscribe).post(publish::publish));
-    let rooms = || with_problems(get(events::subscribe));
-    Router::new()
-        .route("/v1/rooms/{room}/events", room())
-        .route("/v1/events", rooms())
-        .route("/v1/sources/{source}/rooms/{room}/events", room())
-        .route("/v1/sources/{source}/events", rooms())
-        .route("/v1/tickets", with_problems(post(tickets::issue)))
-        .route(
-            "/v1/sources/{source}/tickets",
-            with_problems(post(tickets::issue)),
-        )
+    routes::of(Part::Events)
         .layer(from_fn_with_state(shared.drain.clone(), refuse_while_draining))
         .layer(map_response(vary_by_accept))
-}
-
-/// A route whose other methods answer with a problem. (axum adds `Allow`.)
-fn with_problems(route: MethodRouter<Arc<Shared>>) -> MethodRouter<Arc<Shared>> {
-    route.fallback(method_not_allowed)
 }
 
 async fn not_found() -> ApiError {

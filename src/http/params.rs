@@ -1,6 +1,7 @@
 //! What a request for events asks: the query string and `Last-Event-ID`, checked. Unknown parameters are ignored, bad
 //! values of known ones are not; a parameter that has one value may be given once.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use axum::http::HeaderMap;
@@ -10,14 +11,22 @@ use super::error::{ApiError, ErrorCode};
 use crate::cursor::Resume;
 
 /// Bytes of a room's name at most.
-const MAX_ROOM_BYTES: usize = 1024;
+pub(super) const MAX_ROOM_BYTES: usize = 1024;
 /// The value of `room` that means all rooms of the source.
 pub(super) const ALL_ROOMS: &str = "*";
 /// The default of `limit`, in events.
-const DEFAULT_LIMIT: usize = 100;
+pub(super) const DEFAULT_LIMIT: usize = 100;
+/// The bounds of `last`, in events.
+pub(super) const LAST: RangeInclusive<i64> = 0..=1000;
+/// The bounds of `before`, a row's id.
+pub(super) const BEFORE: RangeInclusive<i64> = 0..=i64::MAX;
+/// The bounds of `limit`, in events.
+pub(super) const LIMIT: RangeInclusive<i64> = 1..=1000;
+/// The bounds of `wait`, in seconds.
+pub(super) const WAIT: RangeInclusive<i64> = 1..=60;
 /// Where a cursor can stand, besides the header, the one that wins first. The first three are what polyfills of
 /// EventSource append to the URL that they began with, so they are newer than its `after`.
-const CURSOR_NAMES: [&str; 4] = ["last_event_id", "lastEventId", "lastEventID", "after"];
+pub(super) const CURSOR_NAMES: [&str; 4] = ["last_event_id", "lastEventId", "lastEventID", "after"];
 
 /// The parameters of a request for events.
 #[derive(Debug, PartialEq, Eq)]
@@ -45,14 +54,12 @@ impl Params {
         let query = Query::parse(query.unwrap_or_default())?;
         let params = Self {
             resume: resume(&query, headers)?,
-            last: query.number("last", 0, 1000)?.map(|n| n as usize),
-            before: query.number("before", 0, i64::MAX)?,
+            last: query.number("last", LAST)?.map(|n| n as usize),
+            before: query.number("before", BEFORE)?,
             limit: query
-                .number("limit", 1, 1000)?
+                .number("limit", LIMIT)?
                 .map_or(DEFAULT_LIMIT, |n| n as usize),
-            wait: query
-                .number("wait", 1, 60)?
-                .map(|n| Duration::from_secs(n as u64)),
+            wait: query.number("wait", WAIT)?.map(|n| Duration::from_secs(n as u64)),
             rooms: query.all("room").map(str::to_owned).collect(),
         };
         if params.before.is_some() && params.resume.is_some() {
@@ -115,7 +122,8 @@ fn invalid_cursor() -> ApiError {
 /// The known names and their values, percent-decoded, in the order given.
 pub(super) struct Query(Vec<(&'static str, String)>);
 
-const KNOWN: [&str; 11] = [
+/// All names that a query may have; others are ignored.
+pub(super) const KNOWN: [&str; 11] = [
     "room",
     "after",
     "last_event_id",
@@ -164,16 +172,18 @@ impl Query {
         }
     }
 
-    /// A whole number in decimal digits, from `least` to `most`.
-    fn number(&self, name: &str, least: i64, most: i64) -> Result<Option<i64>, ApiError> {
+    /// A whole number in decimal digits, within `bounds`.
+    fn number(&self, name: &str, bounds: RangeInclusive<i64>) -> Result<Option<i64>, ApiError> {
         let Some(text) = self.one(name)? else {
             return Ok(None);
         };
         let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         match text.parse() {
-            Ok(number) if digits && (least..=most).contains(&number) => Ok(Some(number)),
+            Ok(number) if digits && bounds.contains(&number) => Ok(Some(number)),
             _ => Err(ApiError::parameter(format!(
-                "`{name}` is not a whole number from {least} to {most}."
+                "`{name}` is not a whole number from {} to {}.",
+                bounds.start(),
+                bounds.end()
             ))),
         }
     }

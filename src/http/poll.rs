@@ -139,7 +139,7 @@ impl<'a> Page<'a> {
     async fn step(&self, feed: &mut Feed) -> Result<Step, FeedError> {
         let step = feed.step().await?;
         if let Step::Reset { code, .. } = &step {
-            self.counted.reset(code.as_str());
+            self.counted.reset((*code).into());
         }
         Ok(step)
     }

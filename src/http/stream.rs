@@ -165,7 +165,7 @@ where
             self.set_timer();
         }
         if let Poll::Ready(ended) = self.lease.poll_ended(cx) {
-            return Poll::Ready(self.end(ended.code()));
+            return Poll::Ready(self.end(ended.into()));
         }
         loop {
             while self.timer.as_mut().poll(cx).is_ready() {
@@ -187,7 +187,7 @@ where
                         return Poll::Ready(chunk);
                     }
                 }
-                Poll::Ready(Err(FeedError::Gone)) => return Poll::Ready(self.end("unknown_source")),
+                Poll::Ready(Err(FeedError::Gone)) => return Poll::Ready(self.end(End::UnknownSource)),
                 Poll::Ready(Err(FeedError::Unavailable | FeedError::Overloaded)) => {
                     self.retry_at = Some(Instant::now() + back_off(self.failures));
                     self.failures += 1;
@@ -201,7 +201,7 @@ where
     fn on_timer(&mut self) -> Option<Bytes> {
         let now = Instant::now();
         if self.end_at.is_some_and(|at| at <= now) {
-            return Some(self.end("shutting_down"));
+            return Some(self.end(End::ShuttingDown));
         }
         if self.retry_at.is_some_and(|at| at <= now) {
             self.retry_at = None;
@@ -220,10 +220,10 @@ where
         self.timer.as_mut().reset(earliest);
     }
 
-    fn end(&mut self, code: &str) -> Bytes {
+    fn end(&mut self, end: End) -> Bytes {
         self.over = true;
-        self.counted.ends(End::of_code(code));
-        self.format.end(code)
+        self.counted.ends(end);
+        self.format.end(end.label())
     }
 }
 
@@ -265,7 +265,7 @@ pub(super) fn count(counted: &Subscriber, step: &Step) {
                 .take_times()
                 .for_each(|times| counted.first_delivered(times));
         }
-        Step::Reset { code, .. } => counted.reset(code.as_str()),
+        Step::Reset { code, .. } => counted.reset((*code).into()),
         Step::Ready(_) => {}
     }
 }

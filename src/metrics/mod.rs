@@ -23,7 +23,7 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusRecorder
 
 pub use gauges::Gauges;
 pub use names::Metric;
-pub use source::{End, ReplayCounters, SourceMetrics, Standing, Subscriber, TailMode, Transport};
+pub use source::{End, ReplayCounters, Reset, SourceMetrics, Standing, Subscriber, TailMode, Transport};
 use tally::Tallies;
 pub use tally::Tally;
 

@@ -33,7 +33,7 @@ impl Transport {
         }
     }
 
-    fn ends(self) -> &'static [End] {
+    pub(super) fn ends(self) -> &'static [End] {
         match self {
             Self::Sse | Self::Ndjson => &End::ALL[..5],
             Self::LongPoll | Self::Poll => &End::ALL,
@@ -81,16 +81,31 @@ impl End {
             Self::Failed => "failed",
         }
     }
-
-    /// What a client is told with this `code`.
-    pub fn of_code(code: &str) -> Self {
-        let told = Self::ALL.iter().find(|end| end.label() == code);
-        told.copied().unwrap_or(Self::Failed)
-    }
 }
 
-/// The codes of resets, as clients are told them.
-const RESETS: [&str; 4] = ["cursor_ahead", "epoch", "truncated", "expired"];
+/// Why a cursor could not be resumed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reset {
+    CursorAhead,
+    Epoch,
+    Truncated,
+    Expired,
+}
+
+impl Reset {
+    /// In the order of their declaration.
+    pub(super) const ALL: [Self; 4] = [Self::CursorAhead, Self::Epoch, Self::Truncated, Self::Expired];
+
+    /// The label, and the `code` that a client is told.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::CursorAhead => "cursor_ahead",
+            Self::Epoch => "epoch",
+            Self::Truncated => "truncated",
+            Self::Expired => "expired",
+        }
+    }
+}
 
 /// The tail's mode as an operator needs to know it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,7 +133,7 @@ pub struct SourceMetrics {
     name: String,
     metrics: Metrics,
     transports: [TransportMetrics; Transport::ALL.len()],
-    resets: [Counter; RESETS.len()],
+    resets: [Counter; Reset::ALL.len()],
     events_read: Tally,
     bells: Counter,
     read_duration: Histogram,
@@ -182,7 +197,8 @@ impl SourceMetrics {
         let labels = [("source", name)];
         Arc::new(Self {
             transports: Transport::ALL.map(|transport| TransportMetrics::new(metrics, name, transport)),
-            resets: RESETS.map(|code| metrics.counter(names::RESETS, &[("source", name), ("code", code)])),
+            resets: Reset::ALL
+                .map(|reset| metrics.counter(names::RESETS, &[("source", name), ("code", reset.label())])),
             events_read: metrics.tally(names::EVENTS_READ, &labels),
             bells: metrics.counter(names::BELLS, &labels),
             read_duration: metrics.histogram(names::READ_DURATION, &labels),
@@ -350,11 +366,9 @@ impl Subscriber {
         self.counted().bytes.increment(bytes as u64);
     }
 
-    /// It is told of a reset, with this code.
-    pub fn reset(&self, code: &str) {
-        if let Some(at) = RESETS.iter().position(|known| *known == code) {
-            self.source.resets[at].increment(1);
-        }
+    /// It is told of a reset.
+    pub fn reset(&self, reset: Reset) {
+        self.source.resets[reset as usize].increment(1);
     }
 
     /// Why it ends, if not because the client left.

@@ -42,10 +42,37 @@ fn a_subscriber_is_open_until_it_is_dropped_and_ends_for_one_reason() {
     let ended = "rowcast_ends_total{source=\"messages\",transport=\"ndjson\",reason=\"forbidden\"}";
     let mut subscriber = source.subscriber(Transport::Ndjson);
     assert_eq!(value(&metrics.render(), open), Some("1"));
-    subscriber.ends(End::of_code("forbidden"));
+    subscriber.ends(End::Forbidden);
     drop(subscriber);
     let text = metrics.render();
     assert_eq!((value(&text, open), value(&text, ended)), (Some("0"), Some("1")));
+}
+
+#[test]
+fn each_reset_and_each_end_is_counted_under_its_own_label() {
+    let metrics = Metrics::new();
+    let source = SourceMetrics::new(&metrics, "messages");
+    let series = |name: &str, label: &str| format!("{name}{{source=\"messages\",{label}}}");
+    for (count, reset) in Reset::ALL.into_iter().enumerate() {
+        let subscriber = source.subscriber(Transport::Poll);
+        (0..=count).for_each(|_| subscriber.reset(reset));
+        let name = series("rowcast_resets_total", &format!("code=\"{}\"", reset.label()));
+        assert_eq!(
+            value(&metrics.render(), &name),
+            Some(&*(count + 1).to_string()),
+            "{name}"
+        );
+    }
+    for transport in Transport::ALL {
+        for end in transport.ends() {
+            let labels = format!("transport=\"{}\",reason=\"{}\"", transport.label(), end.label());
+            let name = series("rowcast_ends_total", &labels);
+            let before: u64 = value(&metrics.render(), &name).map_or(0, |count| count.parse().unwrap());
+            source.subscriber(transport).ends(*end);
+            let after = value(&metrics.render(), &name).map(|count| count.parse().unwrap());
+            assert_eq!(after, Some(before + 1), "{name}");
+        }
+    }
 }
 
 #[test]

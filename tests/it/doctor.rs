@@ -1,7 +1,9 @@
 //! `rowcast doctor`: what is in order, and each finding, by breaking it on the tests' PostgreSQL and mending it with the very
 //! statement that the finding names.
 
+mod codes;
 mod connections;
+mod rarities;
 mod server;
 mod sources;
 
@@ -34,6 +36,9 @@ async fn examine(url: &str, arguments: &[&str]) -> Examined {
     let Value::Array(findings) = report["findings"].take() else {
         panic!("{stdout}")
     };
+    for finding in &findings {
+        codes::is_documented(finding["code"].as_str().expect("a code"));
+    }
     Examined {
         code: status.code().expect("it was not killed"),
         findings,

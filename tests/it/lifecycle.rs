@@ -1,5 +1,6 @@
 //! A relay in the course of time: tables come, change and go, the database goes and returns, the process ends.
 
+mod backup;
 mod ending;
 mod outage;
 mod publish;

@@ -28,6 +28,7 @@ mod lifecycle;
 mod limits;
 mod logs;
 mod metrics;
+mod openapi;
 mod roles;
 mod seam_model;
 mod sessions;

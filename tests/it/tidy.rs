@@ -228,6 +228,22 @@ fn only_those_who_end_them_start_tasks() {
 }
 
 #[test]
+fn every_public_path_stands_in_the_table_that_the_description_is_made_of() {
+    let mut complaints = Vec::new();
+    for file in rust_files("src")
+        .iter()
+        .filter(|file| file.module() == "http" && !file.path.ends_with("routes.rs"))
+        .filter(|file| {
+            !file.path.starts_with("src/http/admin") && file.path != Path::new("src/http/admin.rs")
+        })
+    {
+        let lines = file.code().filter(|line| line.contains(".route("));
+        complaints.extend(lines.map(|line| format!("{}: {line}", file.path.display())));
+    }
+    none(complaints);
+}
+
+#[test]
 fn every_statement_is_used() {
     let sources = rust_files("src");
     let unused = files("sql").into_iter().filter(|statement| {

@@ -3,6 +3,7 @@
 use super::*;
 use crate::config;
 use crate::http::client_address::Peer;
+use axum::routing::get;
 
 const LISTED: &str = "https://app.example.com";
 

@@ -35,6 +35,7 @@ use crate::pg::store::ReadLimits;
 use crate::relay::{LiveSource, SourceLimits};
 use crate::room::{Room, RoomType};
 use crate::tail;
+use openapi::tests::has_problem;
 use table::MemoryTable;
 
 const SSE: (&str, &str) = ("accept", "text/event-stream");
@@ -43,24 +44,26 @@ const ROOM: &str = "/v1/rooms/42/events";
 const GLOBAL: Duration = Duration::from_secs(10);
 
 /// A relay with the sources `messages` (rooms are text, epoch 7) and `numbers` (rooms are integers), and its router.
-struct App {
+pub(super) struct App {
     relay: Arc<Relay>,
     /// `messages`.
     source: Arc<LiveSource>,
     table: Arc<MemoryTable>,
     drain: Drain,
+    /// As in paths: with a slash before it, and none behind.
+    base_path: String,
     router: Router,
 }
 
 impl App {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self::with(HttpSettings {
             allow_publish: true,
             ..HttpSettings::default()
         })
     }
 
-    fn with(settings: HttpSettings) -> Self {
+    pub(super) fn with(settings: HttpSettings) -> Self {
         Self::wrapped(settings, |routes| routes)
     }
 
@@ -81,6 +84,7 @@ impl App {
         let source = source("messages", RoomType::Text, table.clone(), limits);
         relay.insert(source.clone());
         relay.insert(self::source("numbers", RoomType::Int, Arc::default(), limits));
+        let base_path = settings.base_path.trim_end_matches('/').to_owned();
         let router = router(
             relay.clone(),
             Arc::new(Gate::open()),
@@ -93,6 +97,7 @@ impl App {
             source,
             table,
             drain,
+            base_path,
             router,
         }
     }
@@ -125,7 +130,7 @@ impl App {
             .expect("somebody subscribes");
     }
 
-    async fn send(
+    pub(super) async fn send(
         &self,
         method: Method,
         uri: &str,
@@ -148,7 +153,7 @@ impl App {
             .expect("an answer in time")
     }
 
-    async fn get(&self, uri: &str, headers: &[(&str, &str)]) -> Response {
+    pub(super) async fn get(&self, uri: &str, headers: &[(&str, &str)]) -> Response {
         self.send(Method::GET, uri, headers, Body::empty()).await
     }
 
@@ -159,7 +164,7 @@ impl App {
         page(response).await
     }
 
-    /// The status and code of the problem that a request ends in.
+    /// The status and code of the problem that a request ends in, which the description must have for it.
     async fn problem(
         &self,
         method: Method,
@@ -167,7 +172,7 @@ impl App {
         headers: &[(&str, &str)],
         body: &str,
     ) -> (u16, String) {
-        let response = self.send(method, uri, headers, body.to_owned()).await;
+        let response = self.send(method.clone(), uri, headers, body.to_owned()).await;
         let status = response.status().as_u16();
         assert_eq!(
             response.headers()["content-type"],
@@ -178,7 +183,14 @@ impl App {
         assert_eq!(problem["status"], status);
         assert_eq!(problem["type"], "about:blank");
         assert!(problem["title"].is_string() && problem["detail"].is_string());
-        (status, problem["code"].as_str().unwrap().to_owned())
+        let code = problem["code"].as_str().unwrap().to_owned();
+        if let Some(path) = uri.strip_prefix(&self.base_path) {
+            assert!(
+                has_problem(&method, path, status, &code),
+                "{method} {uri}: {status} {code} is not described (src/http/openapi)"
+            );
+        }
+        (status, code)
     }
 }
 
@@ -251,7 +263,7 @@ fn event(id: i64) -> String {
     format!("{{\"op\":\"insert\",\"id\":{id},\"room\":\"42\",\"row\":{{\"n\":{id}}}}}")
 }
 
-async fn body_json(response: Response) -> Value {
+pub(super) async fn body_json(response: Response) -> Value {
     serde_json::from_slice(&response.into_body().collect().await.unwrap().to_bytes()).unwrap()
 }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::relay::BrokenSource;
+use axum::routing::get;
 
 #[tokio::test]
 async fn several_rooms_are_one_subscription() {

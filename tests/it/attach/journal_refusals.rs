@@ -177,7 +177,13 @@ async fn what_will_hurt_is_said() {
         (
             "create table t (id int primary key, room text); create index on t (room, id)",
             ", room => 'lower(room)'",
-            "no index on ((lower(room)), id)",
+            r#"no index on (((lower(room)) collate pg_catalog."C"), id)"#,
+        ),
+        // It is compared as the journal has it, byte by byte: PostgreSQL does not take this one.
+        (
+            "create table t (id int primary key, room text); create index on t (lower(room), id)",
+            ", room => 'lower(room)'",
+            r#"no index on (((lower(room)) collate pg_catalog."C"), id)"#,
         ),
         (
             "create unlogged table t (id text primary key, room text)",
@@ -198,12 +204,12 @@ async fn what_will_hurt_is_said() {
         ),
         ("create table t (id int primary key, room text); create index on t (room, id)", ", room => 'room'", ""),
         (
-            "create table t (id int primary key, room text); create index on t (lower(room), id)",
+            "create table t (id int primary key, room text); create index on t (lower(room) collate \"C\", id)",
             ", room => 'lower(room)'",
             "",
         ),
         (
-            "create table t (id int primary key, room text); create index on t ((room || 'x'), id)",
+            "create table t (id int primary key, room text); create index on t (((room || 'x') collate \"C\"), id)",
             ", room => 'room || ''x'''",
             "",
         ),

@@ -1,15 +1,12 @@
 //! The schema itself: migrations by several at once, by roles that may not, as a script; and dumps by the application's role.
 
-use std::path::Path;
-use std::process::Output;
-
 use rowcast::pg::migrate::{MigrateError, migrate, steps};
 use rowcast::pg::source::{check, list};
-use tokio::process::Command;
 use tokio::task::JoinSet;
 
 use super::{attached, bells, findings, listener, role, text, with_messages};
-use crate::support::{TestDatabase, connect, empty_database, run, server, within};
+use crate::support::dump::{self, Format};
+use crate::support::{TestDatabase, connect, empty_database, run, within};
 
 #[tokio::test]
 async fn six_concurrent_migrations_all_succeed_and_one_applies() {
@@ -89,36 +86,6 @@ async fn a_newer_schema_is_refused() {
     );
 }
 
-/// Runs a program of PostgreSQL's; it must succeed.
-async fn program(name: &str, arguments: &[&str]) -> Output {
-    let own = server().bin_dir().join(name);
-    let path = if own.exists() {
-        own.as_path()
-    } else {
-        Path::new(name)
-    };
-    let output = within(Command::new(path).args(arguments).output())
-        .await
-        .expect(name);
-    assert!(
-        output.status.success(),
-        "{name}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    output
-}
-
-/// Is there a `pg_dump` that takes this server? npm's PostgreSQL comes without one.
-async fn can_dump(server_version: i32) -> bool {
-    let output = program("pg_dump", &["--version"]).await;
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    let number = said
-        .split(' ')
-        .nth(2)
-        .and_then(|version| version.split('.').next());
-    number.and_then(|major| major.parse::<i32>().ok()) >= Some(server_version / 10_000)
-}
-
 /// What `pg_dump` does to each relation of a schema, for servers that no `pg_dump` here takes.
 const READ_ALL: &str = "do $$ declare r record; begin
     for r in select oid::regclass as name, relkind from pg_class
@@ -129,19 +96,9 @@ const READ_ALL: &str = "do $$ declare r record; begin
 
 /// A copy of the database, dumped by `pg_dump` with this URL; `None` if no `pg_dump` here takes the server.
 async fn restored(db: &TestDatabase, url: &str) -> Option<TestDatabase> {
-    let version = text(db, "show server_version_num").await;
-    if !can_dump(version.parse().expect("a number")).await {
-        return None;
-    }
-    let dump = tempfile::NamedTempFile::new().expect("a file");
-    let file = dump.path().to_str().expect("a path");
-    program("pg_dump", &["--file", file, url]).await;
+    let dump = dump::of(db, url, Format::Plain).await?;
     let copy = empty_database().await.into_superusers().await;
-    program(
-        "psql",
-        &["-q", "-v", "ON_ERROR_STOP=1", "-f", file, &copy.admin_url],
-    )
-    .await;
+    dump.restore(&copy.admin_url).await;
     Some(copy)
 }
 

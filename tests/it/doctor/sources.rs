@@ -194,6 +194,22 @@ async fn the_index_for_a_room_that_is_an_expression_is_one_that_postgresql_uses(
     .await;
     attach(&db, "'tasks', room => 'lower(tenant)', journal => true").await;
     breaks(&db, &admin, "select", "no_room_index", "warning").await;
+
+    // What attach itself advises serves as well.
+    run(&db, "drop index tasks_lower_id_idx").await;
+    let said = "select unnest(rowcast.attach_warnings(s)) from rowcast.sources s where name = 'tasks'";
+    let advice: String = db.query_one(said, &[]).await.expect("one advice").get(0);
+    let (_, statement) = advice.split_once("Make one: ").expect("a statement");
+    assert!(examine(&db.relay_url, &[]).await.of("no_room_index").len() == 1);
+    run(&db, statement).await;
+    assert!(
+        examine(&db.relay_url, &[]).await.of("no_room_index").is_empty(),
+        "{statement}"
+    );
+    assert!(
+        db.query_opt(said, &[]).await.expect("ask").is_none(),
+        "it is content, too"
+    );
 }
 
 #[tokio::test]

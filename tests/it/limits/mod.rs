@@ -62,14 +62,22 @@ async fn rest(connection: &mut TcpStream) -> String {
 
 /// What comes until it contains `end`, or the relay closes the connection.
 async fn until(connection: &mut TcpStream, end: &str) -> String {
-    let mut bytes = Vec::new();
-    while !String::from_utf8_lossy(&bytes).contains(end) {
+    let mut bytes: Vec<u8> = Vec::new();
+    // Up to here no `end` begins: what comes is looked at once, however much it is.
+    let mut searched = 0;
+    while find(&bytes[searched..], end.as_bytes()).is_none() {
+        searched = (bytes.len() + 1).saturating_sub(end.len());
         match within(connection.read_buf(&mut bytes)).await {
             Ok(1..) => {}
             _ => break,
         }
     }
     String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Where some bytes begin in others.
+fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
+    bytes.windows(wanted.len()).position(|window| window == wanted)
 }
 
 /// What `GET /metrics` says of a limit.

@@ -4,6 +4,7 @@
 #![allow(dead_code, unused_imports)]
 
 pub mod database;
+pub mod dump;
 pub mod haproxy;
 pub mod http;
 pub mod ndjson;
