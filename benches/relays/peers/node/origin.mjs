@@ -41,7 +41,7 @@ async function stream(request, response, room, url) {
     head["Grip-Keep-Alive"] = ":\\n\\n; format=cstring; timeout=25";
   }
   response.writeHead(200, head);
-  response.end(rows.map(({ number, body }) => `id: ${number}\ndata: ${body}\n\n`).join("") || ":\n\n");
+  response.end(rows.map(({ number, body }) => `id: ${number}\ndata: ${body}\n\n`).join("") || (seen === undefined ? ":\n\n" : ""));
 }
 
 async function poll(response, room, url) {
