@@ -11,9 +11,10 @@ use tokio::time::{Instant, sleep_until};
 use tokio_postgres::{Client, Row};
 
 use crate::args::Args;
+use crate::page::{Table, mebibytes, whole};
 use crate::pgbench;
 use crate::relay::Follower;
-use crate::report::{Report, Table, mebibytes, whole};
+use crate::report::Report;
 use crate::server::{Server, connect};
 
 const HOURS: u32 = 24;
