@@ -10,7 +10,7 @@ const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 400.0;
 const LEFT: f64 = 76.0;
 const RIGHT: f64 = 560.0;
-const TOP: f64 = 44.0;
+const TOP: f64 = 56.0;
 const BOTTOM: f64 = 344.0;
 
 /// Of medium lightness, so that they stand out from white and from black; the first is Rowcast's. After Okabe and Ito,
@@ -131,7 +131,7 @@ impl<'a> Plot<'a> {
         for value in across.ticks() {
             let x = across.place(value);
             line(&mut svg, (x, TOP), (x, BOTTOM));
-            text(&mut svg, (x, BOTTOM + 20.0), "middle", "", &sensible(value));
+            text(&mut svg, (x, BOTTOM + 20.0), "middle", "", &brief(value));
         }
         for value in up.ticks() {
             let y = up.place(value);

@@ -139,7 +139,8 @@ pub fn free_port() -> io::Result<u16> {
 
 /// Waits until something listens at the address. Errors: the process ends meanwhile, or it takes too long.
 pub fn until_it_answers(process: &mut Guarded, address: SocketAddr) -> anyhow::Result<()> {
-    until(process, || TcpStream::connect(address).is_ok()).with_context(|| format!("nothing listens at {address}"))
+    until(process, || TcpStream::connect(address).is_ok())
+        .with_context(|| format!("nothing listens at {address}"))
 }
 
 /// Waits until this request is answered with 200. Errors: the process ends meanwhile, or it takes too long.

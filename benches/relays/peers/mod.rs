@@ -135,7 +135,8 @@ pub fn header<'a>(head: &'a [u8], name: &str) -> Option<&'a [u8]> {
 /// A program of this name on PATH, or where daemons are. Errors: there is none.
 fn program(name: &str) -> anyhow::Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let directories = std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin"), PathBuf::from("/usr/bin")]);
+    let directories =
+        std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin"), PathBuf::from("/usr/bin")]);
     directories
         .map(|directory| directory.join(name))
         .find(|program| program.is_file())

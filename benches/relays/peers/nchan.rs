@@ -84,7 +84,8 @@ impl Dialect for Hub {
             Transport::LongPoll => ("poll", "*/*"),
         };
         let mut request =
-            format!("GET /{location}/{room} HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\n").into_bytes();
+            format!("GET /{location}/{room} HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\n")
+                .into_bytes();
         match (transport, resume) {
             (_, None) => {}
             (Transport::Sse, Some(id)) => {

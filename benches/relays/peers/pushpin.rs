@@ -10,7 +10,9 @@ use std::process::Command;
 use anyhow::Context as _;
 
 use super::node::Server;
-use super::{Dialect, Guarded, Peer, Resume, Running, Transport, free_port, until_it_answers, until_it_says_ok};
+use super::{
+    Dialect, Guarded, Peer, Resume, Running, Transport, free_port, until_it_answers, until_it_says_ok,
+};
 
 /// Where items are published in the default configuration (`push_in_spec`), and its other ports: `port_offset` moves them
 /// together.
@@ -27,8 +29,12 @@ impl Peer for Pushpin {
 
     fn version(&self) -> anyhow::Result<String> {
         super::node::versions()?;
-        let condure = Command::new(super::program("condure")?).arg("--version").output()?;
-        let pushpin = Command::new(super::program("pushpin")?).arg("--version").output()?;
+        let condure = Command::new(super::program("condure")?)
+            .arg("--version")
+            .output()?;
+        let pushpin = Command::new(super::program("pushpin")?)
+            .arg("--version")
+            .output()?;
         let version = |said: &[u8]| {
             let said = String::from_utf8_lossy(said).trim().to_owned();
             said.rsplit(' ').next().unwrap_or("?").to_owned()
@@ -80,9 +86,9 @@ impl Peer for Pushpin {
 /// What to add to the ports of the default configuration so that all of them are free.
 fn free_offset() -> Option<u16> {
     (0..20_000).step_by(100).find(|offset| {
-        CONTROL_PORTS.clone().all(|port| {
-            std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port + offset)).is_ok()
-        })
+        CONTROL_PORTS
+            .clone()
+            .all(|port| std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port + offset)).is_ok())
     })
 }
 
