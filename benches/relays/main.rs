@@ -9,10 +9,16 @@ mod args;
 mod client;
 mod clock;
 mod figures;
+mod goals;
 mod limit;
 mod marks;
+#[path = "../support/page.rs"]
+#[allow(dead_code, reason = "the other benchmark uses the rest")]
+mod page;
 #[allow(dead_code, reason = "a server may need less of it than the trait offers")]
 mod peers;
+mod plot;
+mod report;
 mod rowcast;
 mod rows;
 mod sample;
@@ -29,7 +35,7 @@ use std::sync::Arc;
 use args::Args;
 use figures::Figures;
 use limit::Form;
-use peers::Peer;
+use peers::{Peer, nchan::Nchan, node::Node, pushpin::Pushpin};
 use scenarios::{SCENARIOS, Setting};
 use stage::{Contestant, World};
 
@@ -51,6 +57,7 @@ fn main() -> anyhow::Result<()> {
         list(&contestants);
         return Ok(());
     }
+    let load_before = page::load();
     let mut world = World::new()?;
     let mut figures = Figures::default();
     let setting = Setting {
@@ -63,9 +70,17 @@ fn main() -> anyhow::Result<()> {
         (scenario.measure)(&mut world, &setting, &mut figures);
         anyhow::ensure!(!world.is_stopped(), "interrupted");
     }
-    for figure in &figures.all {
-        println!("{figure:?}");
+    let (version, _, settings) = world.description()?;
+    report::Page {
+        command: &args.command(),
+        postgres: &format!("{version}: {settings}"),
+        servers: &versions(),
+        scenarios: &SCENARIOS.map(|scenario| (scenario.name, scenario.what)),
+        figures: &figures.all,
+        failures: &figures.failures,
+        load_before: &load_before,
     }
+    .publish(args.results().as_deref())?;
     anyhow::ensure!(
         figures.failures.is_empty(),
         "these runs failed:\n{}",
@@ -74,14 +89,39 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// All relays, installed or not.
+fn relays() -> [Arc<dyn Peer>; 4] {
+    [
+        Arc::new(rowcast::Rowcast::USUAL),
+        Arc::new(Nchan),
+        Arc::new(Pushpin),
+        Arc::new(Node),
+    ]
+}
+
 /// All servers that are installed and asked for, and the limits.
 fn contestants(args: &Args) -> Vec<Contestant> {
-    let peers: Vec<Arc<dyn Peer>> = vec![Arc::new(rowcast::Rowcast::USUAL)];
-    let relays = peers.into_iter().map(Contestant::Relay);
+    let installed = relays().into_iter().filter(|peer| match peer.version() {
+        Ok(_) => true,
+        Err(error) => {
+            eprintln!("without {}: {error:#}", peer.name());
+            false
+        }
+    });
     let limits = [Form::Each, Form::Joined].map(Contestant::Limit);
-    relays
+    installed
+        .map(Contestant::Relay)
         .chain(limits)
         .filter(|one| args.wants_server(one.name()))
+        .collect()
+}
+
+/// The relays' names with their versions, or what is missing.
+fn versions() -> Vec<(String, String)> {
+    let version = |peer: &Arc<dyn Peer>| peer.version().unwrap_or_else(|error| format!("{error:#}"));
+    relays()
+        .iter()
+        .map(|peer| (peer.name().to_owned(), version(peer)))
         .collect()
 }
 

@@ -2,7 +2,7 @@
 //! told. (Of a limit, which has no database, the thread passes the load on.)
 
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
@@ -107,7 +107,7 @@ impl Inserts {
             Ok::<_, tokio_postgres::Error>((session, insert))
         })?;
         let publishes = running.publish("", "").is_some();
-        let publisher = publishes.then(|| Publisher::connect(running.publisher()));
+        let publisher = publishes.then(|| Publisher::connect(&running));
         Ok(Self {
             runtime,
             session,
@@ -182,10 +182,12 @@ struct Publisher {
 }
 
 impl Publisher {
-    fn connect(address: SocketAddr) -> anyhow::Result<Self> {
-        let connection = TcpStream::connect(address)
+    fn connect(running: &Running) -> anyhow::Result<Self> {
+        let address = running.publisher();
+        let mut connection = TcpStream::connect(address)
             .with_context(|| format!("connect to {address}, where rows are published"))?;
         connection.set_nodelay(true)?;
+        connection.write_all(&running.greeting())?;
         let mut answers = connection.try_clone()?;
         // It ends with the connection.
         std::thread::spawn(move || {

@@ -8,8 +8,8 @@ use tokio::time::Instant;
 use crate::TABLE;
 use crate::args::Args;
 use crate::mode::{Mode, in_turn};
+use crate::page::{Samples, Table, mebibytes, ratio};
 use crate::process::{Peak, processor_seconds};
-use crate::report::{Samples, Table, mebibytes, ratio};
 use crate::server::{Database, Server};
 
 const MODES: [Mode; 4] = [Mode::Plain, Mode::Direct, Mode::Journal, Mode::PerStatement];
@@ -88,7 +88,7 @@ fn table(args: &Args, figures: &HashMap<(Step, &str), Figures>) -> Table {
     );
     let title = format!(
         "Statements over {} rows",
-        crate::report::whole(f64::from(args.bulk_rows))
+        crate::page::whole(f64::from(args.bulk_rows))
     );
     let mut table = Table::new(
         &title,

@@ -12,9 +12,10 @@ use tokio_postgres::{Client, Row};
 
 use crate::TABLE;
 use crate::args::Args;
+use crate::page::{Table, mebibytes, whole};
 use crate::pgbench;
 use crate::relay::Follower;
-use crate::report::{Report, Table, mebibytes, whole};
+use crate::report::Report;
 use crate::server::{Server, connect};
 
 const HOURS: u32 = 24;

@@ -8,6 +8,9 @@ mod args;
 mod bulk;
 mod churn;
 mod mode;
+#[path = "../support/page.rs"]
+#[allow(dead_code, reason = "the other benchmark uses the rest")]
+mod page;
 mod pgbench;
 mod process;
 mod relay;

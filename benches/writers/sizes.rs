@@ -9,9 +9,9 @@ use tokio::time::Instant;
 use crate::TABLE;
 use crate::args::Args;
 use crate::mode::{Mode, in_turn};
+use crate::page::{Samples, Table};
 use crate::process::processor_seconds;
 use crate::relay::Follower;
-use crate::report::{Samples, Table};
 use crate::server::{Database, Server};
 
 /// Rows of a statement.

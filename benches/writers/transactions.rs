@@ -7,9 +7,9 @@ use anyhow::Context as _;
 use crate::TABLE;
 use crate::args::Args;
 use crate::mode::{Mode, in_turn};
+use crate::page::{Samples, Table, ratio, whole};
 use crate::pgbench::{self, Run};
 use crate::relay::Follower;
-use crate::report::{Samples, Table, ratio, whole};
 use crate::server::Server;
 
 /// Rows of the table before random ones are updated; `update.pgbench` draws from as many.

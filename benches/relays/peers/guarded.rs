@@ -1,7 +1,7 @@
 //! A server's process, in a process group of its own that ends with the benchmark, whatever becomes of that.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -13,16 +13,19 @@ use anyhow::{Context as _, bail};
 /// How long a server may take to start: far longer than it ever should.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Waits until its standard input ends, which is when the benchmark drops it or is gone, and ends the group `$1`:
-/// asked first, forced after two seconds.
+/// Leads the process group of the server and all that it starts. Its first line of input is the server's process id; when
+/// its input ends, which is when the benchmark drops it or is gone, it ends the group: asked first, forced after two seconds.
 const GUARDIAN: &str = r#"
-cat >/dev/null
-kill -TERM -- "-$1" 2>/dev/null || exit 0
-for _ in 1 2 3 4 5 6 7 8 9 10; do
-    sleep 0.2
-    kill -0 -- "-$1" 2>/dev/null || exit 0
+trap '' HUP INT QUIT TERM
+read -r server
+while read -r _; do :; done
+kill -TERM 0
+tries=0
+while kill -0 "$server" 2>/dev/null && [ "$tries" -lt 40 ]; do
+    tries=$((tries + 1))
+    sleep 0.05
 done
-kill -KILL -- "-$1" 2>/dev/null
+kill -KILL 0
 "#;
 
 /// A process with all that it starts. Dropping it ends them and returns when the process has ended.
@@ -38,45 +41,52 @@ impl Guarded {
     /// Starts the command in a group of its own; what it says goes to the file `log`.
     pub fn start(command: &mut Command, log: &Path) -> anyhow::Result<Self> {
         let said = File::create(log).with_context(|| format!("make {}", log.display()))?;
+        let mut guardian = Command::new("/bin/sh")
+            .args(["-c", GUARDIAN, "guardian"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            // Not the terminal's group: Ctrl-C would end the servers before the benchmark has said anything.
+            .process_group(0)
+            .spawn()
+            .context("start /bin/sh")?;
+        let mut owner = guardian.stdin.take().context("stdin is piped")?;
+        // If it fails, the guardian's input ends, and so does the guardian.
         let process = command
             .stdin(Stdio::null())
             .stdout(said.try_clone()?)
             .stderr(said)
-            .process_group(0)
+            .process_group(guardian.id().cast_signed())
             .spawn()
             .with_context(|| format!("start {}", command.get_program().display()))?;
-        let guardian = Command::new("/bin/sh")
-            .args(["-c", GUARDIAN, "guardian"])
-            .arg(process.id().to_string())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            // Not the terminal's group: Ctrl-C would end it before its work.
-            .process_group(0)
-            .spawn()
-            .context("start /bin/sh")?;
-        let mut guarded = Self {
+        writeln!(owner, "{}", process.id())?;
+        Ok(Self {
             process,
             guardian,
-            owner: None,
+            owner: Some(owner),
             log: log.to_owned(),
-        };
-        guarded.owner = guarded.guardian.stdin.take();
-        Ok(guarded)
+        })
     }
 
-    /// The ids of the group's processes at the moment.
+    /// The ids of the process and of all that it has started and that runs, at the moment.
     pub fn pids(&self) -> Vec<u32> {
-        let group = self.process.id();
-        let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-        processes
+        let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+        let processes: Vec<(u32, u32)> = entries
             .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-            .filter(|pid| process_group(*pid) == Some(group))
-            .collect()
+            .filter_map(|pid| Some((pid, parent(pid)?)))
+            .collect();
+        let mut found = vec![self.process.id()];
+        let mut looked_at = 0;
+        while let Some(&of) = found.get(looked_at) {
+            let children = processes.iter().filter(|(_, parent)| *parent == of);
+            found.extend(children.map(|(pid, _)| *pid));
+            looked_at += 1;
+        }
+        found
     }
 
     /// What the process has said so far.
-    pub fn log(&self) -> String {
+    fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
@@ -97,19 +107,29 @@ impl Guarded {
 
 impl Drop for Guarded {
     fn drop(&mut self) {
+        let pids = self.pids();
         drop(self.owner.take());
-        // The process first: until it is waited for, its group is there, and the guardian would wait for nothing.
+        // The server first: until it is waited for, its process id is there, and the guardian would wait for nothing.
         let _ = self.process.wait();
         let _ = self.guardian.wait();
+        // Of a supervisor that was forced to end, those that it put into groups of their own.
+        for pid in pids.into_iter().skip(1).filter(|pid| parent(*pid) == Some(1)) {
+            if let Some(pid) = rustix::process::Pid::from_raw(pid.cast_signed()) {
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            }
+        }
     }
 }
 
-/// The process group of a process (proc(5), `stat`, field 5); `None`: there is no such process.
-fn process_group(pid: u32) -> Option<u32> {
+/// The parent of a process (proc(5), `stat`, field 4); `None`: there is no such process, or it has ended.
+fn parent(pid: u32) -> Option<u32> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The second field is the program's name in brackets, which may have spaces.
     let (_, fields) = text.rsplit_once(')')?;
-    fields.split_whitespace().nth(2)?.parse().ok()
+    let mut fields = fields.split_whitespace();
+    let state = fields.next()?;
+    let parent = fields.next()?.parse().ok()?;
+    (state != "Z").then_some(parent)
 }
 
 /// A port on loopback that was free a moment ago.
@@ -119,11 +139,29 @@ pub fn free_port() -> io::Result<u16> {
 
 /// Waits until something listens at the address. Errors: the process ends meanwhile, or it takes too long.
 pub fn until_it_answers(process: &mut Guarded, address: SocketAddr) -> anyhow::Result<()> {
+    until(process, || TcpStream::connect(address).is_ok())
+        .with_context(|| format!("nothing listens at {address}"))
+}
+
+/// Waits until this request is answered with 200. Errors: the process ends meanwhile, or it takes too long.
+pub fn until_it_says_ok(process: &mut Guarded, address: SocketAddr, request: &[u8]) -> anyhow::Result<()> {
+    let is_answered = || -> io::Result<bool> {
+        let mut connection = TcpStream::connect(address)?;
+        connection.set_read_timeout(Some(Duration::from_millis(500)))?;
+        connection.write_all(request)?;
+        let mut status = [0; b"HTTP/1.1 200".len()];
+        connection.read_exact(&mut status)?;
+        Ok(status == *b"HTTP/1.1 200")
+    };
+    until(process, || is_answered().unwrap_or(false)).with_context(|| format!("{address} does not answer"))
+}
+
+fn until(process: &mut Guarded, is_so: impl Fn() -> bool) -> anyhow::Result<()> {
     let began = Instant::now();
-    while TcpStream::connect(address).is_err() {
+    while !is_so() {
         process.has_not_ended()?;
         if began.elapsed() > PATIENCE {
-            bail!("nothing listens at {address}:\n{}", process.last_words());
+            bail!("it has said:\n{}", process.last_words());
         }
         std::thread::sleep(Duration::from_millis(20));
     }

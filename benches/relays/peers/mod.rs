@@ -3,11 +3,16 @@
 //! Each has the configuration that its own manual recommends for production; its file says which page says what.
 
 mod guarded;
+pub mod nchan;
+pub mod node;
+pub mod pushpin;
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-pub use guarded::{Guarded, free_port, until_it_answers};
+use anyhow::Context as _;
+
+pub use guarded::{Guarded, free_port, until_it_answers, until_it_says_ok};
 
 /// How a subscriber is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +59,11 @@ pub trait Dialect: Send + Sync {
         None
     }
 
+    /// See [`Running::greeting`].
+    fn greeting(&self) -> Vec<u8> {
+        Vec::new()
+    }
+
     /// See [`Running::publish`].
     fn publish(&self, _room: &str, _body: &str) -> Option<Vec<u8>> {
         None
@@ -98,6 +108,11 @@ impl Running {
         self.dialect.publisher().unwrap_or(self.address)
     }
 
+    /// What the writer sends first on a connection to [`Self::publisher`]; nothing where that speaks HTTP.
+    pub fn greeting(&self) -> Vec<u8> {
+        self.dialect.greeting()
+    }
+
     /// Of hubs that want events pushed to them: the request that publishes a row. The writer (the application) sends it
     /// after its INSERT has returned, over one keep-alive connection, pipelined, to [`Self::publisher`]. `None`: the
     /// server hears of rows from PostgreSQL itself.
@@ -115,4 +130,21 @@ pub fn header<'a>(head: &'a [u8], name: &str) -> Option<&'a [u8]> {
             .eq_ignore_ascii_case(name.as_bytes())
             .then(|| value[1..].trim_ascii())
     })
+}
+
+/// A program of this name on PATH, or where daemons are. Errors: there is none.
+fn program(name: &str) -> anyhow::Result<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let directories =
+        std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin"), PathBuf::from("/usr/bin")]);
+    directories
+        .map(|directory| directory.join(name))
+        .find(|program| program.is_file())
+        .with_context(|| format!("no {name}: scripts/setup.sh --bench installs it"))
+}
+
+/// How many files a process may open (getrlimit(2), the soft limit, which servers inherit).
+fn descriptors() -> u64 {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    limit.current.unwrap_or(1_000_000)
 }
