@@ -21,7 +21,7 @@ const SUBSCRIBERS: [usize; 5] = [100, 1_000, 5_000, 10_000, 19_000];
 const SIZES: [usize; 5] = [100, 400, 1_600, 4_096, 16_384];
 /// Deliveries a second that each point is measured at, whatever grows.
 const DELIVERIES: f64 = 10_000.0;
-const SECONDS: f64 = 4.0;
+const SECONDS: f64 = 3.0;
 
 /// What is measured at one point of a plot.
 struct Point {
@@ -59,17 +59,17 @@ fn points(setting: &Setting) -> Vec<Point> {
         plan: Plan::streams(subscribers),
         load_of_rows: Load::new(DELIVERIES * rooms as f64 / subscribers as f64, seconds),
     };
-    let rooms = ROOMS.map(|rooms| {
-        let rooms = rooms.min(setting.count(OF_ALL_ROOMS));
+    let rooms = setting.some(&ROOMS).into_iter().map(|rooms| {
+        let rooms = (*rooms).min(setting.count(OF_ALL_ROOMS));
         at_pace(format!("rooms {rooms}"), rooms, setting.count(OF_ALL_ROOMS))
     });
-    let subscribers = SUBSCRIBERS.map(|subscribers| {
-        let subscribers = setting.count(subscribers);
+    let subscribers = setting.some(&SUBSCRIBERS).into_iter().map(|subscribers| {
+        let subscribers = setting.count(*subscribers);
         at_pace(format!("subscribers {subscribers}"), 1, subscribers)
     });
-    let sizes = SIZES.map(|size| {
+    let sizes = setting.some(&SIZES).into_iter().map(|size| {
         let mut point = at_pace(format!("row size {size}"), 1, setting.count(1_000));
-        point.load_of_rows = point.load_of_rows.of_size(size);
+        point.load_of_rows = point.load_of_rows.of_size(*size);
         point
     });
     let wire = [("SSE", Plan::streams(100)), ("long poll", Plan::polls(100))].map(|(name, plan)| Point {
@@ -78,12 +78,7 @@ fn points(setting: &Setting) -> Vec<Point> {
         plan,
         load_of_rows: Load::new(20.0, seconds),
     });
-    rooms
-        .into_iter()
-        .chain(subscribers)
-        .chain(sizes)
-        .chain(wire)
-        .collect()
+    rooms.chain(subscribers).chain(sizes).chain(wire).collect()
 }
 
 fn one(

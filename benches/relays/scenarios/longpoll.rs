@@ -21,8 +21,8 @@ const SECONDS: f64 = 4.0;
 fn measure(world: &mut World, setting: &Setting, figures: &mut Figures) {
     let clients = setting.count(CLIENTS);
     for run in 0..setting.runs {
-        for (rooms, rate) in LOADS {
-            let rooms = rooms.min(clients);
+        for (rooms, rate) in setting.some(&LOADS) {
+            let (rooms, rate) = ((*rooms).min(clients), *rate);
             for contestant in setting.relays(run, Transport::LongPoll) {
                 let place = Place {
                     scenario: SCENARIO.name,

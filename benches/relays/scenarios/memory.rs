@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use super::{Scenario, Setting, attempt};
-use crate::client::{Crowd, Plan};
+use crate::client::Plan;
 use crate::clock;
 use crate::figures::{Figures, Place};
 use crate::peers::Transport;
-use crate::stage::{Contestant, Stage, World};
+use crate::stage::{Contestant, World};
 
 pub const SCENARIO: Scenario = Scenario {
     name: "memory",
@@ -24,17 +24,20 @@ const STORM: usize = 10_000;
 /// Those who come and go first, so that what a server makes once is there.
 const FIRST: usize = 20;
 
-/// Memory is looked at when it is this long since the last one came.
-const QUIET: Duration = Duration::from_millis(1_500);
+/// Memory is looked at when it is this long, in seconds, since the last one came.
+const QUIET: f64 = 1.5;
 
 fn measure(world: &mut World, setting: &Setting, figures: &mut Figures) {
     for run in 0..setting.runs.min(2) {
-        let ramped = RAMPED.map(|count| Plan::streams(setting.count(count)));
+        let ramped = setting.some(&RAMPED[..RAMPED.len() - usize::from(setting.quick)]);
+        let ramped = ramped
+            .into_iter()
+            .map(|count| Plan::streams(setting.count(*count)));
         let storm = Plan {
             at_once: setting.count(STORM),
             ..Plan::streams(setting.count(STORM))
         };
-        for plan in ramped.into_iter().chain([storm]) {
+        for plan in ramped.chain([storm]) {
             let count = plan.subscribers;
             if count > world.most_subscribers() {
                 eprintln!("  {count} subscribers: not with this machine's limit of descriptors");
@@ -51,7 +54,7 @@ fn measure(world: &mut World, setting: &Setting, figures: &mut Figures) {
                     server: contestant.name(),
                 };
                 attempt(figures, place, |figures| {
-                    one(world, figures, place, &contestant, plan)
+                    one(world, setting, figures, place, &contestant, plan)
                 });
             }
         }
@@ -60,21 +63,24 @@ fn measure(world: &mut World, setting: &Setting, figures: &mut Figures) {
 
 fn one(
     world: &mut World,
+    setting: &Setting,
     figures: &mut Figures,
     place: Place,
     contestant: &Contestant,
     plan: Plan,
 ) -> anyhow::Result<()> {
+    let quiet = Duration::from_secs_f64(setting.seconds(QUIET));
     let stage = world.stage(contestant, 1)?;
     let mut first = stage.warm_crowd(Plan::streams(FIRST))?;
     first.cut();
     drop(first);
-    std::thread::sleep(QUIET);
+    std::thread::sleep(quiet);
     let (user_before, kernel_before) = stage.memory()?;
     let began = clock::now();
     let mut crowd = stage.crowd(plan)?;
     let seconds = (clock::now() - began) as f64 / 1e9;
-    let (user, kernel) = settled(&stage, &mut crowd)?;
+    crowd.run_until(quiet, |_| Ok(false))?;
+    let (user, kernel) = stage.memory()?;
     let of_one = |after: u64, before: u64| (after as f64 - before as f64) / plan.subscribers as f64;
     figures.add(place, "user space", "B", of_one(user, user_before));
     figures.add(place, "kernel, both ends", "B", of_one(kernel, kernel_before));
@@ -82,10 +88,4 @@ fn one(
     anyhow::ensure!(!crowd.is_cut_off(), "the server has closed connections");
     drop(crowd);
     world.strike(stage)
-}
-
-/// Memory when nothing has happened for a while.
-fn settled(stage: &Stage, crowd: &mut Crowd) -> anyhow::Result<(u64, u64)> {
-    crowd.run_until(QUIET, |_| Ok(false))?;
-    stage.memory()
 }
