@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 use tokio_postgres::{Client, Row};
 
+use crate::TABLE;
 use crate::args::Args;
 use crate::page::{Table, mebibytes, whole};
 use crate::pgbench;
@@ -79,7 +80,7 @@ pub async fn measure(args: &Args) -> anyhow::Result<()> {
     let mut server = Server::start(&settings).await?;
     let mut report = Report::begin("A simulated day of a journal", &args.command(), &server).await?;
 
-    let database = server.database().await?;
+    let database = server.database(TABLE).await?;
     let keep_text = format!("{} ms", keep.as_millis());
     database
         .client

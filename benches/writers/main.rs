@@ -15,6 +15,7 @@ mod pgbench;
 mod process;
 mod relay;
 mod report;
+#[path = "../support/server.rs"]
 mod server;
 mod sizes;
 mod transactions;
@@ -22,6 +23,9 @@ mod transactions;
 use args::{Args, Part, Subject};
 use report::Report;
 use server::Server;
+
+/// The table that is written to.
+const TABLE: &str = include_str!("sql/table.sql");
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {

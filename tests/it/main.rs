@@ -26,6 +26,7 @@ mod launcher;
 mod lifecycle;
 mod limits;
 mod logs;
+mod marks;
 mod metrics;
 mod roles;
 mod seam_model;
