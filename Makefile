@@ -1,7 +1,7 @@
 # What a person (and .ci/run) does with this repository. `make` alone lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test test-client test-matrix torture faults fuzz bench bench-writers bench-churn lint
+.PHONY: help setup build demo test test-client test-matrix torture faults fuzz bench bench-hot bench-writers bench-churn lint
 
 # rustup's directory is not on PATH in every shell.
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
@@ -57,6 +57,11 @@ lint: ## formatting, clippy, rustdoc, tidy rules, licences and sources of the cr
 bench: ## Rowcast beside nginx with Nchan, Pushpin and Node, into benches/RESULTS.md (45 minutes on an idle machine)
 	@scripts/setup.sh --bench
 	cargo bench --locked --bench relays -- $(ARGS)
+	$(if $(ARGS),,@$(MAKE) --no-print-directory bench-hot)
+
+bench-hot: setup ## the hot functions alone: their time, and (with valgrind) their instructions
+	cargo bench --locked --bench hot
+	@scripts/instructions.sh
 
 # ARGS=--quick for a smoke run of seconds; ARGS=--help lists what can be chosen.
 bench-writers: setup ## what attached tables and journals cost those who write (5 to 10 minutes; needs pgbench)

@@ -1,30 +1,42 @@
 //! What processes and the kernel use, as Linux tells (proc(5)).
 
+use std::collections::HashMap;
 use std::fs;
 
 use anyhow::Context as _;
 
-/// Ticks of a second in /proc/PID/stat (sysconf _SC_CLK_TCK; 100 on every Linux that is of interest).
-const TICKS: f64 = 100.0;
-
 /// Bytes of a page, in which /proc/net/sockstat counts.
 const PAGE: u64 = 4096;
 
-/// Processor time of these processes, all their threads, in seconds, to a hundredth (`stat`, fields 14 and 15). A process
-/// that has ended counts no more.
-pub fn processor_seconds(pids: &[u32]) -> anyhow::Result<f64> {
-    let mut ticks = 0.0;
-    for pid in pids {
-        let Ok(text) = fs::read_to_string(format!("/proc/{pid}/stat")) else {
-            continue;
-        };
-        // The second field is the program's name in brackets, which may have spaces.
-        let (_, fields) = text.rsplit_once(')').context("no program in /proc/PID/stat")?;
-        for field in fields.split_whitespace().skip(11).take(2) {
-            ticks += field.parse::<f64>()?;
-        }
+/// Processor time that each thread of some processes had used at a moment, in nanoseconds (`task/TID/schedstat`; `stat`
+/// would be in hundredths of a second, a tenth of what a quiet run takes).
+pub struct Processor(HashMap<u32, u64>);
+
+impl Processor {
+    /// Of these processes now. A process that has ended has used nothing.
+    pub fn of(pids: &[u32]) -> Self {
+        let threads = pids.iter().flat_map(|pid| {
+            fs::read_dir(format!("/proc/{pid}/task"))
+                .into_iter()
+                .flatten()
+                .flatten()
+        });
+        let used = threads.filter_map(|thread| {
+            let text = fs::read_to_string(thread.path().join("schedstat")).ok()?;
+            let nanoseconds = text.split(' ').next()?.parse().ok()?;
+            Some((thread.file_name().to_str()?.parse().ok()?, nanoseconds))
+        });
+        Self(used.collect())
     }
-    Ok(ticks / TICKS)
+
+    /// Seconds used since `before`. A thread that has ended meanwhile is not in it: the servers keep theirs.
+    pub fn seconds_since(&self, before: &Self) -> f64 {
+        let used = self.0.iter().map(|(thread, after)| {
+            let before = before.0.get(thread).copied().unwrap_or(0);
+            after.saturating_sub(before)
+        });
+        used.sum::<u64>() as f64 / 1e9
+    }
 }
 
 /// Memory of these processes in user space, in bytes: their proportional share (`smaps_rollup`, Pss), so that what

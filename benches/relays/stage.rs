@@ -14,7 +14,7 @@ use crate::clock;
 use crate::limit::{Form, Limit, Orders};
 use crate::peers::{Peer, Running};
 use crate::rows::{Load, Rows};
-use crate::sample;
+use crate::sample::{self, Processor};
 use crate::server::{Database, Server, connect};
 use crate::writer::{Inserts, Pen, Writer, Written};
 
@@ -258,7 +258,7 @@ impl Stage {
     pub fn run(&self, crowd: &mut Crowd, load: Load) -> anyhow::Result<Run> {
         crowd.take(false);
         let pids = self.running.pids();
-        let processor_before = sample::processor_seconds(&pids)?;
+        let processor_before = Processor::of(&pids);
         let client_before = clock::thread_seconds();
         let began = clock::now();
         let written = self.write(crowd, load)?;
@@ -266,10 +266,20 @@ impl Stage {
         Ok(Run {
             seconds: (clock::now() - began) as f64 / 1e9,
             client_seconds: clock::thread_seconds() - client_before,
-            processor_seconds: sample::processor_seconds(&pids)? - processor_before,
+            processor_seconds: Processor::of(&pids).seconds_since(&processor_before),
             measured: crowd.take(true),
             written,
         })
+    }
+
+    /// Memory of a server that nobody subscribes to, but some have: what it makes once is there. `quiet`: how long it may
+    /// rest before.
+    pub fn memory_without_subscribers(&self, quiet: Duration) -> anyhow::Result<(u64, u64)> {
+        const FIRST: usize = 20;
+        let mut first = self.warm_crowd(Plan::streams(FIRST))?;
+        first.cut();
+        std::thread::sleep(quiet);
+        self.memory()
     }
 
     /// Memory of the server and of the kernel now, in bytes.

@@ -1,5 +1,7 @@
 //! What a delivery costs as rooms, subscribers and rows grow, and what goes over the wire: the data of the plots.
 
+use std::time::Duration;
+
 use super::{Scenario, Setting, attempt, note};
 use crate::client::Plan;
 use crate::figures::{Figures, Place};
@@ -20,8 +22,12 @@ const SUBSCRIBERS: [usize; 5] = [100, 1_000, 5_000, 10_000, 19_000];
 /// Bytes of a row's body.
 const SIZES: [usize; 5] = [100, 400, 1_600, 4_096, 16_384];
 /// Deliveries a second that each point is measured at, whatever grows.
-const DELIVERIES: f64 = 10_000.0;
+const DELIVERIES: f64 = 50_000.0;
+/// The same where rooms grow: with one subscriber each, as many rows a second.
+const DELIVERIES_OF_ROOMS: f64 = 10_000.0;
 const SECONDS: f64 = 3.0;
+/// How long a server may rest before its memory is looked at.
+const REST: Duration = Duration::from_millis(300);
 
 /// What is measured at one point of a plot.
 struct Point {
@@ -53,22 +59,28 @@ fn measure(world: &mut World, setting: &Setting, figures: &mut Figures) {
 
 fn points(setting: &Setting) -> Vec<Point> {
     let seconds = setting.seconds(SECONDS);
-    let at_pace = |load: String, rooms: usize, subscribers: usize| Point {
+    let at_pace = |load: String, rooms: usize, subscribers: usize, deliveries: f64| Point {
         load,
         rooms,
         plan: Plan::streams(subscribers),
-        load_of_rows: Load::new(DELIVERIES * rooms as f64 / subscribers as f64, seconds),
+        load_of_rows: Load::new(deliveries * rooms as f64 / subscribers as f64, seconds),
     };
     let rooms = setting.some(&ROOMS).into_iter().map(|rooms| {
         let rooms = (*rooms).min(setting.count(OF_ALL_ROOMS));
-        at_pace(format!("rooms {rooms}"), rooms, setting.count(OF_ALL_ROOMS))
+        let subscribers = setting.count(OF_ALL_ROOMS);
+        at_pace(format!("rooms {rooms}"), rooms, subscribers, DELIVERIES_OF_ROOMS)
     });
     let subscribers = setting.some(&SUBSCRIBERS).into_iter().map(|subscribers| {
         let subscribers = setting.count(*subscribers);
-        at_pace(format!("subscribers {subscribers}"), 1, subscribers)
+        at_pace(format!("subscribers {subscribers}"), 1, subscribers, DELIVERIES)
     });
     let sizes = setting.some(&SIZES).into_iter().map(|size| {
-        let mut point = at_pace(format!("row size {size}"), 1, setting.count(1_000));
+        let mut point = at_pace(
+            format!("row size {size}"),
+            1,
+            setting.count(1_000),
+            DELIVERIES / 2.0,
+        );
         point.load_of_rows = point.load_of_rows.of_size(*size);
         point
     });
@@ -89,6 +101,7 @@ fn one(
     point: &Point,
 ) -> anyhow::Result<()> {
     let stage = world.stage(contestant, point.rooms)?;
+    let (user_before, _) = stage.memory_without_subscribers(REST)?;
     let mut crowd = stage.warm_crowd(point.plan)?;
     let run = stage.run(&mut crowd, point.load_of_rows)?;
     let counts = run.measured.counts;
@@ -105,7 +118,7 @@ fn one(
             place,
             "user space per subscriber",
             "B",
-            user as f64 / point.plan.subscribers as f64,
+            (user as f64 - user_before as f64) / point.plan.subscribers as f64,
         );
     }
     drop(crowd);

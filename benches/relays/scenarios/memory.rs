@@ -21,9 +21,6 @@ const RAMPED: [usize; 4] = [1_000, 10_000, 19_000, 28_000];
 /// Subscribers who come all at once.
 const STORM: usize = 10_000;
 
-/// Those who come and go first, so that what a server makes once is there.
-const FIRST: usize = 20;
-
 /// Memory is looked at when it is this long, in seconds, since the last one came.
 const QUIET: f64 = 1.5;
 
@@ -71,11 +68,7 @@ fn one(
 ) -> anyhow::Result<()> {
     let quiet = Duration::from_secs_f64(setting.seconds(QUIET));
     let stage = world.stage(contestant, 1)?;
-    let mut first = stage.warm_crowd(Plan::streams(FIRST))?;
-    first.cut();
-    drop(first);
-    std::thread::sleep(quiet);
-    let (user_before, kernel_before) = stage.memory()?;
+    let (user_before, kernel_before) = stage.memory_without_subscribers(quiet)?;
     let began = clock::now();
     let mut crowd = stage.crowd(plan)?;
     let seconds = (clock::now() - began) as f64 / 1e9;
