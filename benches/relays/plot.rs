@@ -46,7 +46,7 @@ pub fn of_growth(figures: &[Figure]) -> Vec<Plot<'_>> {
         ),
         (
             "subscribers.svg",
-            "More and more subscribers of one room, 10,000 deliveries/s",
+            "More and more subscribers of one room, 50,000 deliveries/s",
             "subscribers",
             "subscribers ",
             "CPU per delivery",
@@ -60,7 +60,7 @@ pub fn of_growth(figures: &[Figure]) -> Vec<Plot<'_>> {
         ),
         (
             "rows.svg",
-            "Longer and longer rows, 1,000 subscribers, 10,000 deliveries/s",
+            "Longer and longer rows, 1,000 subscribers, 25,000 deliveries/s",
             "size of a row in bytes",
             "row size ",
             "CPU per delivery",

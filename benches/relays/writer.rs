@@ -20,6 +20,7 @@ use crate::rows::{Load, Rows, room_name};
 #[derive(Clone, Copy, Debug)]
 pub struct Written {
     pub rows: u64,
+    pub rows_per_statement: usize,
     /// From the first statement until the last one returned.
     pub seconds: f64,
 }
@@ -170,6 +171,7 @@ impl Pen for Inserts {
         }
         Ok(Written {
             rows: written,
+            rows_per_statement: load.rows_per_statement,
             seconds: (clock::now() - began) as f64 / 1e9,
         })
     }

@@ -9,6 +9,13 @@ use crate::peers::header;
 /// A head longer than this is no server's that is measured here.
 const LONGEST_HEAD: usize = 64 << 10;
 
+/// An answer that is complete.
+pub struct Whole<'a> {
+    pub head: &'a [u8],
+    /// Without the framing of chunks.
+    pub body: Cow<'a, [u8]>,
+}
+
 /// An answer under way.
 #[derive(Default)]
 pub struct Answer {
@@ -52,20 +59,24 @@ impl Answer {
         self.bytes.len() - self.head.unwrap_or(self.bytes.len())
     }
 
-    /// Head and body of an answer that is complete; chunks are put together. `None`: more is to come.
+    /// `None`: more is to come.
     ///
     /// Errors: neither a length nor chunks, or what says it is chunks is none.
-    pub fn complete(&self) -> anyhow::Result<Option<(&[u8], Cow<'_, [u8]>)>> {
+    pub fn complete(&self) -> anyhow::Result<Option<Whole<'_>>> {
         let Some(at) = self.head else {
             return Ok(None);
         };
         let (head, body) = self.bytes.split_at(at);
+        let whole = |body| Some(Whole { head, body });
         if matches!(status(head), Some(204 | 304)) {
-            return Ok(Some((head, Cow::Borrowed(&[]))));
+            return Ok(whole(Cow::Borrowed(&[])));
         }
         if let Some(length) = header(head, "content-length") {
             let length: usize = std::str::from_utf8(length)?.parse()?;
-            return Ok((body.len() >= length).then_some((head, Cow::Borrowed(body))));
+            return Ok(match body.len() >= length {
+                true => whole(Cow::Borrowed(body)),
+                false => None,
+            });
         }
         let coding = header(head, "transfer-encoding").context("an answer without a length")?;
         anyhow::ensure!(
@@ -76,8 +87,8 @@ impl Answer {
         if !body.ends_with(b"0\r\n\r\n") {
             return Ok(None);
         }
-        let whole = unchunked(body).context("an answer of broken chunks")?;
-        Ok(Some((head, Cow::Owned(whole))))
+        let body = unchunked(body).context("an answer of broken chunks")?;
+        Ok(whole(Cow::Owned(body)))
     }
 
     /// Forgets it, for the next one; its memory is kept.

@@ -11,6 +11,7 @@ use anyhow::Context as _;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::time::Timespec;
 
+use super::answer::{Answer, Whole};
 use super::connection::{Connection, Phase};
 use super::measured::Measured;
 use crate::clock;
@@ -268,7 +269,7 @@ impl Crowd {
                     let body = read - connection.answer.body_bytes();
                     connection.phase = Phase::Stream;
                     // It is not needed any more: memory for thousands of them.
-                    connection.answer = super::answer::Answer::default();
+                    connection.answer = Answer::default();
                     self.opening -= 1;
                     self.stream(number, body..read, now);
                 }
@@ -297,7 +298,7 @@ impl Crowd {
     fn poll(&mut self, number: usize, read: usize, now: u64) -> anyhow::Result<()> {
         let connection = &mut self.connections[number];
         connection.answer.take(self.window.bytes(0..read))?;
-        let Some((head, body)) = connection.answer.complete()? else {
+        let Some(Whole { head, body }) = connection.answer.complete()? else {
             return Ok(());
         };
         let (measured, rows) = (&mut self.measured, &self.rows);

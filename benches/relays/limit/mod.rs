@@ -123,6 +123,7 @@ impl Pen for Orders {
         }
         Ok(Written {
             rows,
+            rows_per_statement: 1,
             seconds: (clock::now() - began) as f64 / 1e9,
         })
     }

@@ -39,7 +39,7 @@ const STEP: f64 = 1.5;
 const PROMPT: f64 = 100.0;
 
 /// Steps in a row that are no better than the best before them, after which a ladder ends.
-const TRIES: u32 = 2;
+const TRIES: u32 = 3;
 
 fn measure(world: &mut World, setting: &Setting, figures: &mut Figures) {
     for run in 0..setting.runs {
@@ -101,6 +101,12 @@ fn ladder(
             "rows",
             "1/s",
             best.written.rows as f64 / best.written.seconds,
+        );
+        figures.add(
+            place,
+            "rows of a statement",
+            "",
+            best.written.rows_per_statement as f64,
         );
         figures.add(place, "p99", "ms", best.measured.latency_ms(0.99));
         figures.add(place, "CPU per delivery", "µs", best.processor_us());
