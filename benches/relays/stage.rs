@@ -24,6 +24,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How long after a load a delivery may come. What comes later is lost.
 const DRAIN: Duration = Duration::from_secs(10);
 
+/// How long there may be none at all before that, in nanoseconds: what is lost needs no waiting for.
+const SILENCE: u64 = 2_000_000_000;
+
 /// What takes part.
 #[derive(Clone)]
 pub enum Contestant {
@@ -238,7 +241,7 @@ impl Stage {
                 "some subscribers get nothing within {PATIENCE:?}"
             );
         }
-        crowd.run_until(DRAIN, |crowd| Ok(crowd.has_caught_up()))?;
+        drain(crowd)?;
         crowd.take(true);
         Ok(crowd)
     }
@@ -262,7 +265,7 @@ impl Stage {
         let client_before = clock::thread_seconds();
         let began = clock::now();
         let written = self.write(crowd, load)?;
-        crowd.run_until(DRAIN, |crowd| Ok(crowd.has_caught_up()))?;
+        drain(crowd)?;
         Ok(Run {
             seconds: (clock::now() - began) as f64 / 1e9,
             client_seconds: clock::thread_seconds() - client_before,
@@ -286,4 +289,17 @@ impl Stage {
     pub fn memory(&self) -> anyhow::Result<(u64, u64)> {
         Ok((sample::user_bytes(&self.running.pids())?, sample::kernel_bytes()?))
     }
+}
+
+/// Waits until everybody has everything, or nothing comes any more.
+fn drain(crowd: &mut Crowd) -> anyhow::Result<()> {
+    let mut last = (crowd.bytes(), clock::now());
+    crowd.run_until(DRAIN, |crowd| {
+        let now = clock::now();
+        if crowd.bytes() != last.0 {
+            last = (crowd.bytes(), now);
+        }
+        Ok(crowd.has_caught_up() || now - last.1 > SILENCE)
+    })?;
+    Ok(())
 }

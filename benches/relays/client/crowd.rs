@@ -148,6 +148,11 @@ impl Crowd {
             .all(|one| one.seen.has_reached(self.rows.last(one.room)))
     }
 
+    /// Bytes read since [`Self::take`].
+    pub fn bytes(&self) -> u64 {
+        self.measured.counts.bytes
+    }
+
     /// What was observed since it was last taken. With `is_over` whatever has not come is lost.
     pub fn take(&mut self, is_over: bool) -> Measured {
         if is_over {
