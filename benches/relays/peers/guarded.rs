@@ -9,7 +9,6 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use tokio::time::Instant;
 
 /// How often it is looked, 20 ms apart, whether a server has started: for far longer than that ever should take.
 const TRIES: u32 = 1_000;
