@@ -241,7 +241,7 @@ impl Stage {
                 "some subscribers get nothing within {PATIENCE:?}"
             );
         }
-        drain(crowd)?;
+        drain(&mut crowd)?;
         crowd.take(true);
         Ok(crowd)
     }
