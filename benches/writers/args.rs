@@ -21,7 +21,7 @@ pub struct Args {
     pub parts: Vec<Part>,
 
     /// Sessions of pgbench
-    #[arg(long, value_delimiter = ',', default_value = "1,8,32")]
+    #[arg(long, value_delimiter = ',', default_value = "1,8,16,32,64")]
     pub clients: Vec<u32>,
 
     /// Seconds of one run of pgbench

@@ -5,10 +5,11 @@ use std::future::Future;
 
 use tokio::time::Instant;
 
+use crate::TABLE;
 use crate::args::Args;
 use crate::mode::{Mode, in_turn};
+use crate::page::{Samples, Table, mebibytes, ratio};
 use crate::process::{Peak, processor_seconds};
-use crate::report::{Samples, Table, mebibytes, ratio};
 use crate::server::{Database, Server};
 
 const MODES: [Mode; 4] = [Mode::Plain, Mode::Direct, Mode::Journal, Mode::PerStatement];
@@ -87,7 +88,7 @@ fn table(args: &Args, figures: &HashMap<(Step, &str), Figures>) -> Table {
     );
     let title = format!(
         "Statements over {} rows",
-        crate::report::whole(f64::from(args.bulk_rows))
+        crate::page::whole(f64::from(args.bulk_rows))
     );
     let mut table = Table::new(
         &title,
@@ -134,7 +135,7 @@ fn table(args: &Args, figures: &HashMap<(Step, &str), Figures>) -> Table {
 async fn load(server: &mut Server, mode: Mode, rows: i32) -> anyhow::Result<Vec<(Step, Cost)>> {
     let mut costs = Vec::new();
     let file = server.postgres.directory().join("bulk.csv");
-    let database = server.database().await?;
+    let database = server.database(TABLE).await?;
     mode.install(&database).await?;
     let insert = database
         .client
@@ -155,7 +156,7 @@ async fn load(server: &mut Server, mode: Mode, rows: i32) -> anyhow::Result<Vec<
         }
     }
     server.drop(database).await?;
-    let database = server.database().await?;
+    let database = server.database(TABLE).await?;
     mode.install(&database).await?;
     let copy_in = format!(include_str!("sql/bulk_copy_in.sql"), file = file.display());
     let cost = self::cost(server, &database, database.client.batch_execute(&copy_in)).await?;

@@ -10,10 +10,12 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 use tokio_postgres::{Client, Row};
 
+use crate::TABLE;
 use crate::args::Args;
+use crate::page::{Table, mebibytes, whole};
 use crate::pgbench;
 use crate::relay::Follower;
-use crate::report::{Report, Table, mebibytes, whole};
+use crate::report::Report;
 use crate::server::{Server, connect};
 
 const HOURS: u32 = 24;
@@ -78,7 +80,7 @@ pub async fn measure(args: &Args) -> anyhow::Result<()> {
     let mut server = Server::start(&settings).await?;
     let mut report = Report::begin("A simulated day of a journal", &args.command(), &server).await?;
 
-    let database = server.database().await?;
+    let database = server.database(TABLE).await?;
     let keep_text = format!("{} ms", keep.as_millis());
     database
         .client

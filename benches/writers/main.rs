@@ -8,10 +8,14 @@ mod args;
 mod bulk;
 mod churn;
 mod mode;
+#[path = "../support/page.rs"]
+#[allow(dead_code, reason = "the other benchmark uses the rest")]
+mod page;
 mod pgbench;
 mod process;
 mod relay;
 mod report;
+#[path = "../support/server.rs"]
 mod server;
 mod sizes;
 mod transactions;
@@ -19,6 +23,9 @@ mod transactions;
 use args::{Args, Part, Subject};
 use report::Report;
 use server::Server;
+
+/// The table that is written to.
+const TABLE: &str = include_str!("sql/table.sql");
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {

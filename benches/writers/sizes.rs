@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::TABLE;
 use crate::args::Args;
 use crate::mode::{Mode, in_turn};
+use crate::page::{Samples, Table};
 use crate::process::processor_seconds;
 use crate::relay::Follower;
-use crate::report::{Samples, Table};
 use crate::server::{Database, Server};
 
 /// Rows of a statement.
@@ -27,7 +28,7 @@ pub async fn measure(server: &mut Server, args: &Args) -> anyhow::Result<Table> 
     for round in 0..args.rounds {
         let mut round_costs = Vec::new();
         for mode in in_turn(&Mode::JOURNALS, round) {
-            let database = server.database().await?;
+            let database = server.database(TABLE).await?;
             mode.install(&database).await?;
             let mut follower = match mode.is_followed() {
                 true => Some(Follower::start(server, &database.relay_url, &[]).await?),

@@ -4,11 +4,12 @@ use std::collections::HashMap;
 
 use anyhow::Context as _;
 
+use crate::TABLE;
 use crate::args::Args;
 use crate::mode::{Mode, in_turn};
+use crate::page::{Samples, Table, ratio, whole};
 use crate::pgbench::{self, Run};
 use crate::relay::Follower;
-use crate::report::{Samples, Table, ratio, whole};
 use crate::server::Server;
 
 /// Rows of the table before random ones are updated; `update.pgbench` draws from as many.
@@ -110,7 +111,7 @@ impl Workload {
         clients: u32,
         seconds: u32,
     ) -> anyhow::Result<(Run, Option<f64>)> {
-        let database = server.database().await?;
+        let database = server.database(TABLE).await?;
         if self.rows_before > 0 {
             database
                 .client

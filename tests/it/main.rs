@@ -27,6 +27,7 @@ mod launcher;
 mod lifecycle;
 mod limits;
 mod logs;
+mod marks;
 mod metrics;
 mod openapi;
 mod roles;

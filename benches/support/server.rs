@@ -20,7 +20,7 @@ pub struct Server {
     databases: u32,
 }
 
-/// A database of one run, with the table `messages` and a session of its superuser.
+/// A database of one run, with its table and a session of its superuser.
 pub struct Database {
     pub name: String,
     pub url: String,
@@ -56,8 +56,8 @@ impl Server {
         })
     }
 
-    /// A new database with the table in it. What stood in memory is on disk when this returns: a run pays for its own.
-    pub async fn database(&mut self) -> anyhow::Result<Database> {
+    /// A new database in which `table`, statements, made a table. What stood in memory is on disk when this returns: a run pays for its own.
+    pub async fn database(&mut self, table: &str) -> anyhow::Result<Database> {
         self.databases += 1;
         let name = format!("run_{}", self.databases);
         self.admin
@@ -67,7 +67,7 @@ impl Server {
         let (port, password) = (self.postgres.port(), self.postgres.password());
         let relay_url = format!("postgres://relay:{password}@127.0.0.1:{port}/{name}");
         let client = connect(&url).await?;
-        client.batch_execute(include_str!("sql/table.sql")).await?;
+        client.batch_execute(table).await?;
         Ok(Database {
             name,
             url,

@@ -1,0 +1,1 @@
+select rowcast.attach('messages', room => 'room')
