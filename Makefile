@@ -53,28 +53,16 @@ lint: ## formatting, clippy, rustdoc, tidy rules, licences and sources of the cr
 	@scripts/setup.sh --lint
 	scripts/lint.sh
 
-<<<<<<< HEAD
 # ARGS=--quick for a smoke run of a minute or two; ARGS=--help lists what can be chosen, ARGS=--list what there is.
-bench: ## Rowcast beside nginx with Nchan, Pushpin and Node, into benches/RESULTS.md (45 minutes on an idle machine)
-	@scripts/setup.sh --bench
-	cargo bench --locked --bench relays -- $(ARGS)
-	$(if $(ARGS),,@$(MAKE) --no-print-directory bench-hot)
-
-bench-hot: setup ## the hot functions alone: their time, and (with valgrind) their instructions
-	cargo bench --locked --bench hot
-	@scripts/instructions.sh
-=======
-# ARGS=--quick for a smoke run of a minute or two; ARGS=--help lists what can be chosen.
 bench: ## Rowcast beside Nchan, Pushpin and Node, and beside the limit, into benches/RESULTS.md (45 minutes)
 	@scripts/setup.sh --bench
 	cargo bench --locked --bench relays -- $(ARGS)
-	@$(MAKE) --no-print-directory bench-hot
+	$(if $(ARGS),,@$(MAKE) --no-print-directory bench-hot)
 
 bench-hot: ## the hot functions alone: their time, and their instructions under valgrind
 	@scripts/setup.sh --bench
 	cargo bench --locked --bench hot
 	scripts/instructions.sh
->>>>>>> refs/heads/peers
 
 # ARGS=--quick for a smoke run of seconds; ARGS=--help lists what can be chosen.
 bench-writers: setup ## what attached tables and journals cost those who write (5 to 10 minutes; needs pgbench)
