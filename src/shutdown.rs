@@ -17,11 +17,11 @@ const WINDOW: f64 = 0.8;
 #[derive(Clone, Debug)]
 pub struct Drain {
     signal: Arc<Signal>,
-    grace: Duration,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Signal {
+    grace: Duration,
     has_begun: AtomicBool,
     token: CancellationToken,
     /// One for each [`Listener`] that waits.
@@ -37,9 +37,14 @@ impl Signal {
 impl Drain {
     /// A drain that has not begun. When it does, everything has to be over within `grace`.
     pub fn new(grace: Duration) -> Self {
-        Self {
-            signal: Arc::default(),
+        let signal = Signal {
             grace,
+            has_begun: AtomicBool::new(false),
+            token: CancellationToken::new(),
+            wakers: Mutex::default(),
+        };
+        Self {
+            signal: Arc::new(signal),
         }
     }
 
@@ -76,13 +81,13 @@ impl Drain {
 
     /// The grace period.
     pub fn grace(&self) -> Duration {
-        self.grace
+        self.signal.grace
     }
 
     /// How long after the drain's beginning one stream should end: random, so that the clients of all streams do not
     /// reconnect in the same instant.
     pub fn stagger(&self) -> Duration {
-        self.grace.mul_f64(rand::random_range(0.0..WINDOW))
+        self.signal.grace.mul_f64(rand::random_range(0.0..WINDOW))
     }
 }
 

@@ -46,7 +46,8 @@ impl From<Ended> for End {
 
 /// The right to go on reading. Dropping it gives it back.
 pub struct Lease {
-    held: Option<Held>,
+    /// Boxed, since one that is endless holds nothing, and a relay may have thousands.
+    held: Option<Box<Held>>,
 }
 
 struct Held {
@@ -191,14 +192,14 @@ impl Register {
             over: over.clone(),
         });
         Lease {
-            held: Some(Held {
+            held: Some(Box::new(Held {
                 register: self.clone(),
                 key,
                 expiry: access
                     .expires_at
                     .map(|at| Box::pin(tokio::time::sleep_until(end_of(at)))),
                 revoked: Box::pin(over.cancelled_owned()),
-            }),
+            })),
         }
     }
 

@@ -33,13 +33,13 @@ pub(super) fn fresh_id() -> HeaderValue {
 
 /// A request's id, for what goes on after its answer has begun.
 #[derive(Clone, Debug)]
-pub(super) struct RequestId(HeaderValue);
+pub(super) struct RequestId(Arc<str>);
 
 impl RequestId {
     /// What puts the id into the lines of the log, of every level that is logged. It takes more memory than the id: a stream that
     /// has nothing to log for hours keeps the id alone.
     pub(super) fn span(&self) -> Span {
-        tracing::error_span!("request", request_id = self.0.to_str().unwrap_or_default())
+        tracing::error_span!("request", request_id = &*self.0)
     }
 }
 
@@ -49,16 +49,17 @@ pub(super) async fn identify(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let id = RequestId(given_id(&shared, &request).unwrap_or_else(fresh_id));
+    let value = given_id(&shared, &request).unwrap_or_else(fresh_id);
+    let id = RequestId(value.to_str().unwrap_or_default().into());
     let span = id.span();
     let line = shared
         .settings
         .access_log
         .then(|| Line::of(&shared, &request, &span));
-    request.extensions_mut().insert(id.clone());
+    request.extensions_mut().insert(id);
     let mut response = next.run(request).instrument(span).await;
     Endless::put_back(&mut response);
-    response.headers_mut().insert(X_REQUEST_ID, id.0);
+    response.headers_mut().insert(X_REQUEST_ID, value);
     match line {
         Some(line) => line.attached_to(response),
         None => response,

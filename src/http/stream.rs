@@ -107,8 +107,8 @@ where
 pub(super) struct EventStream<P> {
     poll_step: P,
     format: StreamFormat,
-    /// What the format begins with, until it is sent.
-    opening: Option<Bytes>,
+    /// What the format begins with, until it is sent: boxed, since it is gone for nearly all of a stream's life.
+    opening: Option<Box<Bytes>>,
     heartbeat: Duration,
     heartbeat_at: Instant,
     /// When the feed may be asked again, and how often in a row it was unavailable.
@@ -144,7 +144,7 @@ where
         Self {
             poll_step,
             format,
-            opening: format.opening(retry),
+            opening: format.opening(retry).map(Box::new),
             heartbeat,
             heartbeat_at,
             retry_at: None,
@@ -240,7 +240,7 @@ where
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         if let Some(opening) = self.opening.take() {
             self.counted.sent(opening.len());
-            return Poll::Ready(Some(Ok(Frame::data(opening))));
+            return Poll::Ready(Some(Ok(Frame::data(*opening))));
         }
         if self.over {
             return Poll::Ready(None);

@@ -32,10 +32,10 @@ impl Wire {
         };
         let mut first = [0];
         if socket.peek(&mut first).await? == 1 && looks_like_http(first[0]) {
-            answer_in_plain_text(&mut socket).await?;
+            // Boxed, with its buffer, for those who wait in the same future and need it not.
+            Box::pin(answer_in_plain_text(&mut socket)).await?;
             return Err(io::Error::new(io::ErrorKind::InvalidData, "HTTP without TLS"));
         }
-        // Boxed, for those without TLS who wait in the same future.
         let stream = Box::pin(tls.accept(socket)).await?;
         Ok(Self::Tls(Box::new(stream)))
     }

@@ -132,8 +132,8 @@ impl Drop for Connection {
 /// A subscription that is counted, until it is dropped.
 #[derive(Debug)]
 pub struct Subscribed {
-    /// Only where they are bounded.
-    _of_key: Option<Held<Key>>,
+    /// Only where they are bounded; boxed, for where they are not.
+    _of_key: Option<Box<Held<Key>>>,
 }
 
 /// A credential that is being looked up in the database. A token of its address' bucket is taken for it, and lost with it
@@ -343,7 +343,9 @@ impl Limits {
             return Ok(Subscribed { _of_key: None });
         };
         match counts.hold(key.clone()) {
-            Some(held) => Ok(Subscribed { _of_key: Some(held) }),
+            Some(held) => Ok(Subscribed {
+                _of_key: Some(Box::new(held)),
+            }),
             None => {
                 let detail = "You have as many subscriptions as you may. Close some.";
                 let error = ApiError::new(ErrorCode::TooManyConnections, detail);
