@@ -173,14 +173,14 @@ impl Crowd {
     }
 }
 
-/// A waiter's waker is taken when it is woken, so that each must wait again to be woken again.
+/// A waiter asks again after each time that it is woken, as one who listens does.
 fn published() -> Operation {
     let mut crowd = Crowd::of(SUBSCRIBERS);
     let mut row = row(0);
     Box::new(move || {
         let mut context = Context::from_waker(Waker::noop());
         crowd.publish(&mut row);
-        for subscriber in &crowd.subscribers {
+        for subscriber in &mut crowd.subscribers {
             let _ = black_box(subscriber.poll_news(&mut context, crowd.number));
         }
     })
