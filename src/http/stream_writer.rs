@@ -22,6 +22,9 @@ const LINE_END: &[u8] = b"\r\n";
 const SIZE_LINE: usize = 16 + LINE_END.len();
 /// What is read at a time of one who should have nothing to say.
 const READ_BYTES: usize = 256;
+/// What one may say nevertheless, in all: a body that its request should not have had, or requests that it sent ahead. One who
+/// sends without end would keep a core busy, and its own stream from being written.
+const HEARD_BYTES: usize = 64 * 1024;
 
 /// Writes an answer's head, and its body in chunks, each as soon as the socket has taken the one before. Completes when the
 /// body has ended, the client has left, or the connection failed.
@@ -31,6 +34,8 @@ pub(super) struct StreamWriter {
     body: Option<Body>,
     /// What the socket has not taken yet.
     waiting: Waiting,
+    /// Bytes that the client has said since.
+    heard: usize,
 }
 
 impl StreamWriter {
@@ -43,16 +48,19 @@ impl StreamWriter {
             wire,
             body: Some(body),
             waiting: Waiting::as_it_is(head(&mut parts.headers)),
+            heard: 0,
         }
     }
 
-    /// Ready when the client has left. What it says meanwhile is not heard: there is no answer that could follow this one.
+    /// Ready when the client has left, or says more than [`HEARD_BYTES`]. What it says is of no effect: there is no answer that
+    /// could follow this one.
     fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut buffer = [0; READ_BYTES];
         loop {
             let mut read = ReadBuf::new(&mut buffer);
             let is_read = ready!(Pin::new(&mut self.wire).poll_read(cx, &mut read));
-            if is_read.is_err() || read.filled().is_empty() {
+            self.heard += read.filled().len();
+            if is_read.is_err() || read.filled().is_empty() || self.heard > HEARD_BYTES {
                 return Poll::Ready(());
             }
         }

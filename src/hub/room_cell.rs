@@ -64,9 +64,10 @@ impl RoomCell {
     }
 
     /// Says that the ring shows delivery `number`, and wakes all who wait. Their wakers stay where they are, so that one who has
-    /// taken its events waits again without leaving it anew.
+    /// taken its events waits again without leaving it anew. A number that comes late, after a higher one, takes nothing back: a
+    /// source is closed by who detached it while its tail may still announce a read.
     pub(super) fn announce(&self, number: u64) {
-        self.newest.store(number, Ordering::Release);
+        self.newest.fetch_max(number, Ordering::Release);
         self.members()
             .wakers
             .iter()
@@ -124,5 +125,28 @@ impl RoomCell {
         }
         let since = *members.empty_since.get_or_insert(now);
         now.duration_since(since) >= linger
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use crate::cursor::OpenSet;
+
+    use super::*;
+
+    #[test]
+    fn an_announcement_that_comes_late_takes_nothing_back() {
+        let present = Position {
+            number: 1,
+            open: Arc::new(OpenSet::above(0)),
+        };
+        let cell = RoomCell::new(&Room::canonical("a"), &present);
+        // The tail published 2 and has not said so yet when the source is closed, which is 3.
+        cell.announce(3);
+        cell.announce(2);
+        assert!(cell.has_changed(2), "whoever has seen 2 learns of the close");
+        assert!(!cell.has_changed(3));
     }
 }

@@ -270,3 +270,17 @@ async fn the_drain_ends_idle_connections_streams_and_accepting() {
     let cut = async { while flood.read(&mut sink).await.is_ok_and(|bytes| bytes > 0) {} };
     timeout(GLOBAL, cut).await.expect("the rest is cut");
 }
+
+#[tokio::test]
+async fn a_stream_ends_for_a_client_that_does_not_stop_talking() {
+    let running = serve();
+    let mut client = TcpStream::connect(running.address).await.unwrap();
+    client
+        .write_all(b"GET /stream HTTP/1.1\r\nhost: relay\r\n\r\n")
+        .await
+        .unwrap();
+    let mut head = [0; 64];
+    client.read_exact(&mut head).await.unwrap();
+    let talks = async { while client.write_all(&[b'x'; 4096]).await.is_ok() {} };
+    timeout(GLOBAL, talks).await.expect("it is heard for ever");
+}
