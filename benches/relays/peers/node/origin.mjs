@@ -1,8 +1,6 @@
 // The application behind Pushpin: it answers a subscriber's request with what it missed and the GRIP headers that hold the
-// request open (pushpin.org/docs/usage, "HTTP streaming", "HTTP long-polling"). Of a poll it is asked again if Pushpin finds
-// by the ids of items that one came meanwhile (prev-id). For streams the manual has that, too (docs/advanced, "Reliability":
-// prev-id with Grip-Link); it isn't used here, since at 50 rows a second most of them then came by way of the origin, after
-// hundreds of milliseconds, and at 500 rows a second fifty times.
+// request open (pushpin.org/docs/usage, "HTTP streaming", "HTTP long-polling"). Where Pushpin finds by the ids of items that
+// a subscriber misses one (prev-id), it asks again for what came after the last (docs/advanced, "Reliability": Grip-Last).
 //
 // PORT and DATABASE_URL say where. An event's id is the number in a row's body, which the publisher knows, too.
 
@@ -29,14 +27,17 @@ const after = async (room, number) =>
 const newest = async (room) =>
   (await pool.query({ name: "newest", text: NEWEST, values: [room] })).rows[0].number ?? NONE;
 
+// What Pushpin says a stream has had, when it asks again for its subscriber.
+const gripLast = (request) => request.headers["grip-last"]?.match(/last-id=([0-9]+)/)?.[1];
+
 async function stream(request, response, room, url) {
-  const had = url.searchParams.get("after") ?? request.headers["last-event-id"];
+  const had = gripLast(request) ?? url.searchParams.get("after") ?? request.headers["last-event-id"];
   const rows = had === undefined ? [] : await after(room, had);
-  const head = { "Content-Type": "text/event-stream" };
-  if (rows.length === PAGE) head["Grip-Link"] = `</sse/${room}?after=${rows.at(-1).number}>; rel=next`;
-  else {
+  const last = rows.at(-1)?.number ?? had ?? (await newest(room));
+  const head = { "Content-Type": "text/event-stream", "Grip-Link": `</sse/${room}?after=${last}>; rel=next` };
+  if (rows.length < PAGE) {
     head["Grip-Hold"] = "stream";
-    head["Grip-Channel"] = room;
+    head["Grip-Channel"] = `${room}; prev-id=${last}`;
     head["Grip-Keep-Alive"] = ":\\n\\n; format=cstring; timeout=25";
   }
   response.writeHead(200, head);
@@ -63,9 +64,12 @@ async function poll(response, room, url) {
 }
 
 await pool.query(INDEX);
-createServer((request, response) => {
+const server = createServer((request, response) => {
   const url = new URL(request.url, "http://localhost");
   const [, kind, room] = url.pathname.split("/");
   const answered = kind === "sse" ? stream(request, response, room, url) : poll(response, room, url);
   answered.catch(() => response.destroy());
-}).listen({ host: "127.0.0.1", port: Number(process.env.PORT), backlog: 4096 });
+});
+// Zurl keeps connections for the next request: longer than the five seconds that Node does by default.
+server.keepAliveTimeout = 120_000;
+server.listen({ host: "127.0.0.1", port: Number(process.env.PORT), backlog: 4096 });
