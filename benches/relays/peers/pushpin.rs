@@ -70,7 +70,8 @@ impl Peer for Pushpin {
         };
         let zurl_settings = settle("zurl.conf", include_str!("pushpin/zurl.conf"))?;
         let mut command = Command::new(super::program("zurl")?);
-        command.arg("--config").arg(zurl_settings);
+        // It takes the name only in one argument with the flag.
+        command.arg(format!("--config={}", zurl_settings.display()));
         let zurl = Guarded::start(&mut command, &directory.join("zurl.log"))?;
         let file = settle("pushpin.conf", include_str!("pushpin/pushpin.conf"))?;
         // pushpin.org/docs/configuration, "routes"
