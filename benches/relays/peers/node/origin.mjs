@@ -2,7 +2,7 @@
 // request open (pushpin.org/docs/usage, "HTTP streaming", "HTTP long-polling"). Of a poll it is asked again if Pushpin finds
 // by the ids of items that one came meanwhile (prev-id). For streams the manual has that, too (docs/advanced, "Reliability":
 // prev-id with Grip-Link and Grip-Last); it isn't used here: with 100 subscribers it was clean at 50 rows a second, but at 500
-// every row came twice, after seconds. A stream's gap is therefore not recovered until its client comes back.
+// rows came some thirty times, after seconds. A stream's gap is therefore not recovered until its client comes back.
 //
 // PORT and DATABASE_URL say where. An event's id is the number in a row's body, which the publisher knows, too.
 
