@@ -6,9 +6,11 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+
+use crate::clock;
 
 /// How long a server may take to start: far longer than that ever should.
 const START: Duration = Duration::from_secs(20);
@@ -157,8 +159,8 @@ pub fn until_it_says_ok(process: &mut Guarded, address: SocketAddr, request: &[u
 }
 
 fn until(process: &mut Guarded, is_so: impl Fn() -> bool) -> anyhow::Result<()> {
-    let began = Instant::now();
-    while began.elapsed() < START {
+    let began = clock::now();
+    while Duration::from_nanos(clock::now() - began) < START {
         if is_so() {
             return Ok(());
         }
