@@ -10,8 +10,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 
-/// How often it is looked, 20 ms apart, whether a server has started: for far longer than that ever should take.
-const TRIES: u32 = 1_000;
+use crate::clock;
+
+/// How long a server may take to start: far longer than that ever should.
+const START: Duration = Duration::from_secs(20);
 
 /// Leads the process group of the server and all that it starts. Its first line of input is the server's process id; when
 /// its input ends, which is when the benchmark drops it or is gone, it ends the group: asked first, forced after two seconds.
@@ -157,7 +159,8 @@ pub fn until_it_says_ok(process: &mut Guarded, address: SocketAddr, request: &[u
 }
 
 fn until(process: &mut Guarded, is_so: impl Fn() -> bool) -> anyhow::Result<()> {
-    for _ in 0..TRIES {
+    let began = clock::now();
+    while Duration::from_nanos(clock::now() - began) < START {
         if is_so() {
             return Ok(());
         }

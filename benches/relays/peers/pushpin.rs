@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Context as _;
@@ -58,13 +58,22 @@ impl Peer for Pushpin {
         let origin_process = super::node::script("origin.mjs", database_url, origin, directory)?;
         // Condure ends if it may open fewer than it is told; some are for itself.
         let connections = super::descriptors().saturating_sub(500);
-        let settings = include_str!("pushpin/pushpin.conf")
-            .replace("{directory}", &directory.display().to_string())
-            .replace("{address}", &address.to_string())
-            .replace("{connections}", &connections.to_string())
-            .replace("{offset}", &offset.to_string());
-        let file = directory.join("pushpin.conf");
-        fs::write(&file, settings).with_context(|| format!("write {}", file.display()))?;
+        let settle = |name: &str, settings: &str| -> anyhow::Result<PathBuf> {
+            let settings = settings
+                .replace("{directory}", &directory.display().to_string())
+                .replace("{address}", &address.to_string())
+                .replace("{connections}", &connections.to_string())
+                .replace("{offset}", &offset.to_string());
+            let file = directory.join(name);
+            fs::write(&file, settings).with_context(|| format!("write {}", file.display()))?;
+            Ok(file)
+        };
+        let zurl_settings = settle("zurl.conf", include_str!("pushpin/zurl.conf"))?;
+        let mut command = Command::new(super::program("zurl")?);
+        // It takes the name only in one argument with the flag.
+        command.arg(format!("--config={}", zurl_settings.display()));
+        let zurl = Guarded::start(&mut command, &directory.join("zurl.log"))?;
+        let file = settle("pushpin.conf", include_str!("pushpin/pushpin.conf"))?;
         // pushpin.org/docs/configuration, "routes"
         fs::write(directory.join("routes"), format!("* {origin}\n"))?;
         let mut command = Command::new(super::program("pushpin")?);
@@ -78,7 +87,7 @@ impl Peer for Pushpin {
         Ok(Running::new(
             address,
             Box::new(dialect),
-            vec![pushpin, origin_process],
+            vec![pushpin, zurl, origin_process],
         ))
     }
 }
