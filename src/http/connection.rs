@@ -33,7 +33,7 @@ use super::client_address::Peer;
 use super::handover::Handover;
 use super::limits::{Connection, Limit, Limits};
 use super::stream_writer::StreamWriter;
-use super::wire::Wire;
+use super::wire::{Beginning, Wire};
 use crate::config;
 use crate::shutdown::Drain;
 
@@ -46,10 +46,10 @@ const MAX_STREAMS: u32 = 256;
 /// Connections at a time whose first request is read and answered. What that takes for a moment (hyper's buffers, a handler's
 /// future) would be left in the allocator for good, between what stays of each, if thousands came at once.
 const FIRST_REQUESTS: usize = 64;
-/// How long one may keep its place among those, and how long another waits for it at most: the bound is there to save memory,
-/// nobody may keep others out by it.
-const FIRST_REQUEST_WITHIN: Duration = Duration::from_millis(100);
-const FIRST_REQUEST_WAIT: Duration = Duration::from_secs(5);
+/// How long one may keep its place among those, and how long another waits for it at most. Together they bound what places can
+/// cost: 3,200 a second are given at least, and who gets none is served after two.
+const FIRST_REQUEST_WITHIN: Duration = Duration::from_millis(20);
+const FIRST_REQUEST_WAIT: Duration = Duration::from_secs(2);
 
 /// The connections of a listener: what is served on all of them.
 pub(super) struct Connections {
@@ -101,8 +101,8 @@ impl Connections {
         }
         let opened = async {
             let wire = Wire::open(socket, tls).await?;
-            let speaks_http1 = wire.speaks_http1().await?;
-            io::Result::Ok((wire, speaks_http1))
+            let beginning = wire.beginning().await?;
+            io::Result::Ok((wire, beginning))
         };
         let opened = tokio::select! {
             biased;
@@ -110,8 +110,8 @@ impl Connections {
             () = self.drain.started() => return None,
         };
         match opened {
-            Ok(Ok((wire, speaks_http1))) => {
-                let first = First::wait(&self.first_requests, speaks_http1).await;
+            Ok(Ok((wire, beginning))) => {
+                let first = First::wait(&self.first_requests, &beginning).await;
                 Some((wire, first))
             }
             Ok(Err(error)) => {
@@ -129,6 +129,7 @@ impl Connections {
             move |mut request: Request| {
                 first.begins();
                 request.extensions_mut().insert(Peer(peer));
+                request.extensions_mut().insert(first.clone());
                 let (answer, first) = (router.clone().oneshot(request), first.clone());
                 async move {
                     let Ok(answer) = answer.await;
@@ -137,7 +138,7 @@ impl Connections {
                 }
             }
         };
-        match first.speaks_http1 {
+        match first.is_http1 {
             true => self.serve_http1(wire, answer, &first).await,
             false => {
                 self.serve_any(wire, answer, &first).await;
@@ -282,21 +283,27 @@ impl Future for Served {
 
 /// The first request of a connection, and its place among those of all.
 #[derive(Clone)]
-struct First {
+pub(super) struct First {
     /// It can be nothing else.
-    speaks_http1: bool,
+    is_http1: bool,
     begun: Arc<AtomicBool>,
     place: Arc<Mutex<Option<OwnedSemaphorePermit>>>,
 }
 
 impl First {
-    /// Waits for a place, not for ever: then it goes without.
-    async fn wait(places: &Arc<Semaphore>, speaks_http1: bool) -> Self {
-        let place = tokio::time::timeout(FIRST_REQUEST_WAIT, places.clone().acquire_owned()).await;
+    /// Waits for a place, not for ever: then it goes without, as one whose head comes in pieces does, who could keep a place
+    /// for as long as they like.
+    async fn wait(places: &Arc<Semaphore>, beginning: &Beginning) -> Self {
+        let place = match beginning.is_whole {
+            true => tokio::time::timeout(FIRST_REQUEST_WAIT, places.clone().acquire_owned())
+                .await
+                .ok(),
+            false => None,
+        };
         Self {
-            speaks_http1,
+            is_http1: beginning.is_http1,
             begun: Arc::default(),
-            place: Arc::new(Mutex::new(place.ok().and_then(Result::ok))),
+            place: Arc::new(Mutex::new(place.and_then(Result::ok))),
         }
     }
 
@@ -308,13 +315,13 @@ impl First {
         self.begun.load(Ordering::Relaxed)
     }
 
-    /// It has its answer.
-    fn is_over(&self) {
+    /// Gives the place back: it has its answer, or will wait for it.
+    pub(super) fn is_over(&self) {
         drop(self.place.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 
     /// Completes if no request has begun when its time is over, else never. hyper's own limit begins only when it knows the
-    /// protocol. The place is given up before.
+    /// protocol. The place is given back before.
     async fn silence(&self, head_timeout: Duration) {
         let begun = Instant::now();
         tokio::time::sleep_until(begun + FIRST_REQUEST_WITHIN.min(head_timeout)).await;
@@ -363,3 +370,6 @@ fn set_options(stream: &TcpStream, settings: &config::Limits) -> io::Result<()> 
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,6 +15,7 @@ use tracing::Span;
 use super::accept::{Format, negotiate};
 use super::admission::Asker;
 use super::client_address::ClientAddress;
+use super::connection::First;
 use super::error::{ApiError, ErrorCode};
 use super::limits::{Limit, Limits, Subscribed};
 use super::params::{ALL_ROOMS, Params, check_room};
@@ -88,6 +89,13 @@ pub(super) async fn subscribe(
             let subscription = subscription(rooms, &params, 0, STREAM_PAGE_ROWS);
             let held = (subscribed, lease, parts.extensions.get().cloned());
             stream(&shared, &target.source, subscription, format, &asker, held).await
+        }
+        Format::Json if params.wait.is_some() => {
+            // It will be held for as long as it likes.
+            if let Some(first) = parts.extensions.get::<First>() {
+                first.is_over();
+            }
+            answer(&shared, &target.source, rooms, &params, &asker, lease).await
         }
         Format::Json => answer(&shared, &target.source, rooms, &params, &asker, lease).await,
     };

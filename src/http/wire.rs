@@ -1,8 +1,9 @@
 //! What the bytes of one connection go through: its socket, or TLS over it.
 
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
@@ -40,18 +41,18 @@ impl Wire {
         Ok(Self::Tls(Box::new(stream)))
     }
 
-    /// Waits for the client's first word, and says whether that can only begin a request of HTTP/1.1: the preface of HTTP/2
-    /// begins with a P (RFC 9113, 3.4), as some methods do. Over TLS the handshake has settled it (RFC 7301).
+    /// Waits for the client's first word.
     ///
     /// # Errors
-    /// The connection is broken.
-    pub(super) async fn speaks_http1(&self) -> io::Result<bool> {
+    /// The connection is broken, or closed without a word.
+    pub(super) async fn beginning(&self) -> io::Result<Beginning> {
         match self {
-            Self::Plain(socket) => {
-                let mut first = [0];
-                Ok(socket.peek(&mut first).await? == 1 && first[0] != b'P')
-            }
-            Self::Tls(stream) => Ok(stream.get_ref().1.alpn_protocol() == Some(b"http/1.1")),
+            Self::Plain(socket) => poll_fn(|cx| poll_beginning(socket, cx)).await,
+            Self::Tls(stream) => Ok(Beginning {
+                // The handshake has settled it (RFC 7301).
+                is_http1: stream.get_ref().1.alpn_protocol() == Some(b"http/1.1"),
+                is_whole: true,
+            }),
         }
     }
 }
@@ -67,6 +68,32 @@ async fn answer_in_plain_text(socket: &mut TcpStream) -> io::Result<()> {
     let _ = socket.read(&mut request).await?;
     socket.write_all(PLAIN_TEXT_ANSWER).await?;
     socket.shutdown().await
+}
+
+/// What can be seen of a connection's first request before it is read.
+pub(super) struct Beginning {
+    /// It can be nothing but HTTP/1.1.
+    pub is_http1: bool,
+    /// Its head is all there, or can't be seen.
+    pub is_whole: bool,
+}
+
+/// How much of a head is looked at.
+const LOOK_BYTES: usize = 8 * 1024;
+
+/// The buffer is not kept while nothing is there to be seen: thousands may wait.
+fn poll_beginning(socket: &TcpStream, cx: &mut Context<'_>) -> Poll<io::Result<Beginning>> {
+    let mut buffer = [0; LOOK_BYTES];
+    let mut seen = ReadBuf::new(&mut buffer);
+    ready!(socket.poll_peek(cx, &mut seen))?;
+    let Some(first) = seen.filled().first() else {
+        return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+    };
+    Poll::Ready(Ok(Beginning {
+        // The preface of HTTP/2 begins with a P (RFC 9113, 3.4), as some methods do.
+        is_http1: *first != b'P',
+        is_whole: memchr::memmem::find(seen.filled(), b"\r\n\r\n").is_some(),
+    }))
 }
 
 impl AsyncRead for Wire {
