@@ -1,24 +1,27 @@
 //! The search through all states, and what must hold in each.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use foldhash::{HashSet, HashSetExt};
+use foldhash::fast::FixedState;
 use rowcast::tail::mode::{Action, Heed, Pace};
 
 use super::world::{Label, RELAYS, Relay, Step, World, Writer};
 use super::{Exploration, Flaw, Outcome, Violation};
 
+/// A set of worlds, which are many and cheap to hash.
+pub(super) type Worlds = HashSet<World, FixedState>;
+
 impl Exploration {
     /// Explores breadth first; `until` ends it early.
     pub(super) fn run(&self, until: Option<Violation>) -> Outcome {
         let begin = World::begin(self.writers).normal();
-        let mut known = HashSet::new();
+        let mut known = Worlds::default();
         known.insert(begin);
         // In the order of discovery, each with its predecessor: the queue of the search, and all histories.
         let mut found: Vec<(World, usize, Label)> = vec![(begin, 0, ('-', 0, ""))];
         let mut violations: HashMap<Violation, usize> = HashMap::new();
         // Worlds whose writers have ended and that come to rest. Most states have one in common with others.
-        let mut restful = HashSet::new();
+        let mut restful = Worlds::default();
         let mut at = 0;
         while at < found.len() && until.is_none_or(|until| !violations.contains_key(&until)) {
             let world = found[at].0;
@@ -43,7 +46,7 @@ impl Exploration {
         }
     }
 
-    pub(super) fn violations(&self, world: &World, restful: &mut HashSet<World>) -> Vec<Violation> {
+    pub(super) fn violations(&self, world: &World, restful: &mut Worlds) -> Vec<Violation> {
         let mut found = Vec::new();
         // A `busy` is on its way to everybody.
         let pending = world
