@@ -6,6 +6,10 @@
 # rustup's directory is not on PATH in every shell.
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 
+# The tests mostly wait (for servers to start, for tokens to end), so that a small machine runs more of them at once than it
+# has cores: two for each, and up to 8; a larger one as many as it has, which is what libtest does.
+export RUST_TEST_THREADS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 4 ? 2 * n : n < 8 ? 8 : n)))
+
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 

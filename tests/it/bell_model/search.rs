@@ -2,23 +2,30 @@
 
 use std::collections::{HashMap, HashSet};
 
+use foldhash::fast::FixedState;
 use rowcast::tail::mode::{Action, Heed, Pace};
 
 use super::world::{Label, RELAYS, Relay, Step, World, Writer};
 use super::{Exploration, Flaw, Outcome, Violation};
 
+/// A set of worlds, which are many and cheap to hash.
+pub(super) type Worlds = HashSet<World, FixedState>;
+
 impl Exploration {
     /// Explores breadth first; `until` ends it early.
     pub(super) fn run(&self, until: Option<Violation>) -> Outcome {
         let begin = World::begin(self.writers).normal();
-        let mut known = HashSet::from([begin]);
+        let mut known = Worlds::default();
+        known.insert(begin);
         // In the order of discovery, each with its predecessor: the queue of the search, and all histories.
         let mut found: Vec<(World, usize, Label)> = vec![(begin, 0, ('-', 0, ""))];
         let mut violations: HashMap<Violation, usize> = HashMap::new();
+        // Worlds whose writers have ended and that come to rest. Most states have one in common with others.
+        let mut restful = Worlds::default();
         let mut at = 0;
         while at < found.len() && until.is_none_or(|until| !violations.contains_key(&until)) {
             let world = found[at].0;
-            for violation in self.violations(&world) {
+            for violation in self.violations(&world, &mut restful) {
                 violations.entry(violation).or_insert(at);
             }
             for (label, next) in self.successors(&world) {
@@ -39,7 +46,7 @@ impl Exploration {
         }
     }
 
-    pub(super) fn violations(&self, world: &World) -> Vec<Violation> {
+    pub(super) fn violations(&self, world: &World, restful: &mut Worlds) -> Vec<Violation> {
         let mut found = Vec::new();
         // A `busy` is on its way to everybody.
         let pending = world
@@ -71,8 +78,13 @@ impl Exploration {
         {
             found.push(Violation::RingsForNobody);
         }
-        if !self.comes_to_rest(*world) {
-            found.push(Violation::NeverAtRest);
+        let ended = self.all_ended(*world);
+        if !restful.contains(&ended) {
+            if self.comes_to_rest(ended) {
+                restful.insert(ended);
+            } else {
+                found.push(Violation::NeverAtRest);
+            }
         }
         found
     }
@@ -93,14 +105,19 @@ impl Exploration {
         mode.pace() == Pace::Polling
     }
 
-    /// Ends all writers and lets everything take its course without load: is everybody armed in the end?
-    pub(super) fn comes_to_rest(&self, mut world: World) -> bool {
+    /// The world after the ends of all writers.
+    pub(super) fn all_ended(&self, mut world: World) -> World {
         for at in 0..self.writers {
             if world.writers[at] == Writer::Ringing {
                 world.ring();
             }
             world.writers[at] = Writer::Committed;
         }
+        world
+    }
+
+    /// Lets everything take its course without load and without writers: is everybody armed in the end?
+    pub(super) fn comes_to_rest(&self, mut world: World) -> bool {
         let at_rest =
             |world: &World, relay: &Relay| relay.is_asleep() && relay.seen == world.visible() && world.flag;
         for _ in 0..20 {

@@ -1,7 +1,8 @@
 //! The world of the exploration: a flag, writers of one row each, relays. What each can do alone.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::BuildHasher;
 
+use foldhash::fast::FixedState;
 use rowcast::tail::mode::{Action, Mode, Pace};
 
 pub(super) const RELAYS: usize = 2;
@@ -109,12 +110,8 @@ impl World {
                 *xmin = if arming { *xmin } else { 0 };
             }
         }
-        let rank = |relay: &Relay| {
-            let mut hasher = DefaultHasher::new();
-            relay.hash(&mut hasher);
-            hasher.finish()
-        };
-        self.relays.sort_by_key(rank);
+        self.relays
+            .sort_by_key(|relay| FixedState::default().hash_one(relay));
         self
     }
 

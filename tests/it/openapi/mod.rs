@@ -19,7 +19,7 @@ const PROGRAM: &str = concat!(
 const SECRET: &str = "a secret of the tests, which has more than 32 bytes";
 
 /// Cases that are made up for each operation, besides those at the bounds of each parameter.
-const EXAMPLES: &str = "15";
+const EXAMPLES: &str = "5";
 
 /// A table with some rows, which the relays may publish into.
 async fn table() -> TestDatabase {
