@@ -24,6 +24,8 @@ use http_body::Frame;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+use crate::http::Endless;
+
 const SSE: &str = "text/event-stream";
 
 /// Which transports are broken.
@@ -47,7 +49,8 @@ pub(super) async fn break_transports(
             response = next.run(request) => response,
         };
     }
-    let response = next.run(request).await;
+    let mut response = next.run(request).await;
+    Endless::put_back(&mut response);
     if !has(response.headers(), &CONTENT_TYPE, SSE) {
         return response;
     }

@@ -22,7 +22,7 @@ use hyper::service::{Service, service_fn};
 /// On its way out the body stands here, where no layer of the router wraps it: none would change it, and a compressor that has
 /// nothing to compress is as large as the stream itself.
 #[derive(Clone)]
-pub(super) struct Endless {
+pub struct Endless {
     body: Arc<Mutex<Option<Body>>>,
 }
 
@@ -34,8 +34,8 @@ impl Endless {
         }
     }
 
-    /// Gives an endless answer its body, outside of all layers.
-    pub(super) fn put_back(answer: &mut Response) {
+    /// Gives an endless answer its body, outside of all layers; does nothing where that was done, or with another answer.
+    pub fn put_back(answer: &mut Response) {
         let Some(Self { body }) = answer.extensions().get() else {
             return;
         };

@@ -60,6 +60,7 @@ use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Pr
 use tower_http::set_header::SetResponseHeaderLayer;
 
 pub use error::{ApiError, ErrorCode};
+pub use handover::Endless;
 pub use limits::Limits;
 pub use openapi::description;
 
@@ -128,7 +129,8 @@ struct Shared {
 }
 
 /// All of the HTTP interface as one service. `wrap` gets the routes and may add some, outside of the base path, and put
-/// layers around all of them; problems, compression and CORS stand around what it gives back.
+/// layers around all of them; problems, compression and CORS stand around what it gives back. A layer that
+/// is to see the body of a stream calls [`Endless::put_back`].
 pub fn router(
     relay: Arc<Relay>,
     gate: Arc<Gate>,
