@@ -58,6 +58,8 @@ impl Figures {
     pub fn fail(&mut self, place: Place, error: &anyhow::Error) {
         let failure = format!("{}, {}, {}: {error:#}", place.scenario, place.load, place.server);
         eprintln!("FAILED {failure}");
-        self.failures.push(failure);
+        // Of an answer's head the first line says it.
+        let line = failure.lines().next().unwrap_or_default().to_owned();
+        self.failures.push(line);
     }
 }
