@@ -127,7 +127,7 @@ impl World {
                 (running, Box::new(pen), None)
             }
             Contestant::Relay(peer) => {
-                let table = include_str!("sql/table.sql");
+                let table = include_str!("../support/sql/table.sql");
                 let database = self.runtime.block_on(self.server.database(table))?;
                 let running = Arc::new(peer.start(&database.url, &directory)?);
                 let pen = Inserts::new(&database.url, Arc::clone(&running), Arc::clone(&rows))?;

@@ -25,7 +25,7 @@ use report::Report;
 use server::Server;
 
 /// The table that is written to.
-const TABLE: &str = include_str!("sql/table.sql");
+const TABLE: &str = include_str!("../support/sql/table.sql");
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {

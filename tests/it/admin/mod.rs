@@ -18,22 +18,11 @@ const PATHS: [&str; 7] = [
     "/admin/words.js",
 ];
 
-/// The operators' interface of a relay, whose address it has logged.
-fn admin(relay: &Relay) -> Client {
-    let log = relay.log();
-    let line = log
-        .iter()
-        .find(|line| line.contains("health and metrics are on http://"));
-    let line = line.expect("the address of the listener for operators");
-    let url = &line[line.find("http://").expect("the line has it")..];
-    Client::new(url.split(['"', ' ']).next().unwrap_or_default())
-}
-
 /// [`scene`] with a listener for operators.
 async fn watched(arguments: &[&str]) -> (TestDatabase, Relay, Client) {
     let arguments = [&["--admin-listen", "127.0.0.1:0"], arguments].concat();
     let (db, relay) = scene(&arguments).await;
-    let admin = admin(&relay);
+    let admin = relay.operators();
     (db, relay, admin)
 }
 

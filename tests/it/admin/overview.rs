@@ -199,7 +199,7 @@ async fn a_relay_without_sources_has_an_overview() {
     let db = messages().await;
     run(&db, "select rowcast.detach('messages')").await;
     let relay = crate::support::Relay::serve(&db.relay_url, &["--admin-listen", "127.0.0.1:0"]).await;
-    let mut overviews = super::admin(&relay).stream("/admin/events").await;
+    let mut overviews = relay.operators().stream("/admin/events").await;
     let overview = next(&mut overviews).await;
     assert_eq!(overview["sources"], serde_json::json!([]));
     assert_eq!(overview["status"], "ready");

@@ -21,17 +21,6 @@ async fn says(client: &Client, list: &str, text: &str) -> bool {
         .any(|said| said.as_str().expect("a text").starts_with(text))
 }
 
-/// The operators' interface of a relay, whose address it has logged.
-fn admin(relay: &Relay) -> Client {
-    let log = relay.log();
-    let line = log
-        .iter()
-        .find(|line| line.contains("health and metrics are on http://"));
-    let line = line.expect("the address of the listener for operators");
-    let url = &line[line.find("http://").expect("the line has it")..];
-    Client::new(url.split(['"', ' ']).next().unwrap_or_default())
-}
-
 #[tokio::test]
 async fn readiness_proves_that_a_notification_came_through_within_a_minute() {
     let (_db, relay) = scene(&[]).await;
@@ -45,7 +34,7 @@ async fn readiness_proves_that_a_notification_came_through_within_a_minute() {
 #[tokio::test]
 async fn health_and_metrics_move_to_the_listener_for_operators_and_nothing_else_does() {
     let (_db, relay) = scene(&["--admin-listen", "127.0.0.1:0", "--base-path", "/live"]).await;
-    let admin = admin(&relay);
+    let admin = relay.operators();
     for path in OPERATIONS {
         assert_eq!(admin.get(path).await.status, 200, "{path}");
         assert_eq!(relay.client.get(path).await.code(), "not_found", "{path}");
@@ -98,7 +87,7 @@ async fn a_listener_for_operators_that_others_may_reach_is_warned_of() {
 #[tokio::test]
 async fn a_drain_is_told_to_operators_until_it_is_over() {
     let (_db, mut relay) = scene(&["--admin-listen", "127.0.0.1:0", "--grace-period", "20s"]).await;
-    let admin = admin(&relay);
+    let admin = relay.operators();
     let mut stream = relay.client.stream(PATH).await;
     stream.ready().await;
     assert!(!says(&admin, "reasons", "").await);

@@ -112,6 +112,17 @@ impl Relay {
         eventually(async move || self.log().iter().any(|line| line.contains(text)))
     }
 
+    /// HTTP requests to its listener for operators, whose address it has logged.
+    pub fn operators(&self) -> Client {
+        let log = self.log();
+        let line = log
+            .iter()
+            .find(|line| line.contains("health and metrics are on http://"));
+        let line = line.expect("the address of the listener for operators");
+        let url = &line[line.find("http://").expect("the line has it")..];
+        Client::new(url.split(['"', ' ']).next().unwrap_or_default())
+    }
+
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
