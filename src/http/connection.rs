@@ -293,7 +293,7 @@ pub(super) struct First {
 impl First {
     /// Waits for a place, not for ever: then it goes without, as one whose head comes in pieces does, who could keep a place
     /// for as long as they like.
-    async fn wait(places: &Arc<Semaphore>, beginning: &Beginning) -> Self {
+    pub(super) async fn wait(places: &Arc<Semaphore>, beginning: &Beginning) -> Self {
         let place = match beginning.is_whole {
             true => tokio::time::timeout(FIRST_REQUEST_WAIT, places.clone().acquire_owned())
                 .await

@@ -1,8 +1,14 @@
 //! Plain polls, long polls, scrolling back.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use axum::Extension;
+use tokio::sync::Semaphore;
+
 use super::*;
+use crate::http::connection::First;
+use crate::http::wire::Beginning;
 
 #[tokio::test]
 async fn a_plain_poll_shows_the_newest_and_its_cursor() {
@@ -194,4 +200,27 @@ async fn json_is_compressed_where_asked() {
         vary.contains(&"accept") && vary.contains(&"accept-encoding"),
         "{vary:?}"
     );
+}
+
+#[tokio::test]
+async fn a_long_poll_gives_its_place_among_the_first_requests_back_before_it_waits() {
+    let places = Arc::new(Semaphore::new(1));
+    let beginning = Beginning {
+        is_http1: true,
+        is_whole: true,
+    };
+    let first = First::wait(&places, &beginning).await;
+    let app = App::wrapped(HttpSettings::default(), |routes| routes.layer(Extension(first)));
+    let path = format!("{ROOM}?wait=60");
+    let given_back = async {
+        let place = tokio::time::timeout(GLOBAL, places.acquire())
+            .await
+            .expect("the place is free while the poll waits")
+            .unwrap();
+        drop(place);
+        app.subscribed().await;
+        app.commit([1]);
+    };
+    let (answer, ()) = tokio::join!(app.get(&path, &[]), given_back);
+    assert_eq!(answer.status(), 200);
 }

@@ -284,3 +284,41 @@ async fn a_stream_ends_for_a_client_that_does_not_stop_talking() {
     let talks = async { while client.write_all(&[b'x'; 4096]).await.is_ok() {} };
     timeout(GLOBAL, talks).await.expect("it is heard for ever");
 }
+
+/// What comes for `request`, up to where `end` stands in it.
+async fn answer(running: &Running, request: &str, end: &str) -> String {
+    let mut socket = TcpStream::connect(running.address).await.unwrap();
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let mut seen = Vec::new();
+    let ended = async {
+        while !String::from_utf8_lossy(&seen).contains(end) {
+            assert!(socket.read_buf(&mut seen).await.unwrap() > 0, "{seen:?}");
+        }
+    };
+    timeout(GLOBAL, ended).await.expect("an answer");
+    String::from_utf8(seen).unwrap()
+}
+
+#[tokio::test]
+async fn a_stream_ends_its_connection_and_says_so_and_is_in_chunks_only_over_http_1_1() {
+    let running = serve();
+    let request = "GET /stream HTTP/1.1\r\nHost: a\r\n\r\n";
+    let handed_over = answer(&running, request, "event: ready").await;
+    for line in [
+        "transfer-encoding: chunked\r\n",
+        "connection: close\r\n",
+        "date: ",
+    ] {
+        assert!(handed_over.contains(line), "{handed_over}");
+    }
+    let old = answer(&running, "GET /stream HTTP/1.0\r\n\r\n", "event: ready").await;
+    assert!(!old.contains("transfer-encoding"), "{old}");
+}
+
+#[tokio::test]
+async fn the_head_of_a_stream_leaves_its_connection_open() {
+    let running = serve();
+    let requests = "HEAD /stream HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    let answers = answer(&running, requests, "hello").await;
+    assert!(!answers.contains("event: ready"), "{answers}");
+}
