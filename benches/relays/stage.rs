@@ -245,7 +245,10 @@ impl Stage {
             );
         }
         drain(&mut crowd)?;
-        crowd.take(true);
+        let closed = crowd.take(true).counts.closed;
+        if closed > 0 {
+            eprintln!("    {closed} streams were cut off while they connected");
+        }
         Ok(crowd)
     }
 

@@ -317,7 +317,8 @@ impl Crowd {
         self.request(number)
     }
 
-    /// A server that ends a long poll's connection between two answers may; its client connects again.
+    /// A server that ends a long poll's connection between two answers may; its client connects again. So does a stream's
+    /// that has got no row yet, as browsers do: Pushpin cuts some off just after it has let them in.
     fn closed(&mut self, number: usize) -> anyhow::Result<()> {
         let connection = &mut self.connections[number];
         anyhow::ensure!(
@@ -325,13 +326,16 @@ impl Crowd {
             "a server closes a connection before it answers"
         );
         let asks_again = connection.phase == Phase::Poll && connection.answer.is_empty();
+        let begins_again = connection.phase == Phase::Stream && !connection.seen.has_begun();
         connection.close();
         if asks_again {
-            self.open(number)
-        } else {
-            self.measured.counts.closed += 1;
-            Ok(())
+            return self.open(number);
         }
+        self.measured.counts.closed += 1;
+        if begins_again {
+            self.waiting.push_back(number);
+        }
+        Ok(())
     }
 }
 

@@ -10,8 +10,9 @@ import { createServer } from "node:http";
 import pg from "pg";
 
 const POLL_SECONDS = 25;
-// A response that is held may have 100,000 bytes (the same page); of a stream it may have any length.
-const PAGE = 100;
+// A response that is held may have 100,000 bytes (the same page); of a stream it may have any length. For what is more than a
+// page, Pushpin asks again by itself (Grip-Link), and has cut streams off when hundreds of them had to.
+const PAGE = 200;
 // Before a room's first row, which has the number 1.
 const NONE = "000000000000";
 
