@@ -1,6 +1,8 @@
 # The relay alone, as an unprivileged user.
 FROM docker.io/library/rust:1.95-slim-bookworm AS build
 WORKDIR /build
+# For jemalloc.
+RUN apt-get update && apt-get install --yes --no-install-recommends make && rm -rf /var/lib/apt/lists/*
 COPY Cargo.toml Cargo.lock ./
 COPY src src
 COPY sql sql

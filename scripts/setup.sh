@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what building, the demo and the tests need and this machine lacks. Quick and silent when all is there.
 #
-#   scripts/setup.sh            a C compiler, a PostgreSQL (13 or later; the demo and the tests start their own servers)
+#   scripts/setup.sh            a C compiler and make, a PostgreSQL (13 or later; the demo and the tests start their own servers)
 #   scripts/setup.sh --tests    also pgbouncer, Chromium, nginx, HAProxy, Caddy, Prometheus' promtool, Schemathesis (under
 #                               target/), and the client's npm packages
 #   scripts/setup.sh --lint     also cargo-deny, under target/, and the client's npm packages
@@ -197,11 +197,12 @@ if ! has cargo; then
     fail "Rust is missing: install 1.95 or later from https://rustup.rs, then run this again"
 fi
 
-if ! has cc && ! has gcc && ! has clang; then
+# The allocator, in C, is built with make.
+if ! has make || { ! has cc && ! has gcc && ! has clang; }; then
     if can_apt; then
-        apt_install gcc libc6-dev
+        apt_install gcc libc6-dev make
     else
-        fail "a C compiler is missing. Debian, Ubuntu: apt-get install gcc libc6-dev. Fedora: dnf install gcc." \
+        fail "a C compiler or make is missing. Debian, Ubuntu: apt-get install gcc libc6-dev make. Fedora: dnf install gcc make." \
             "macOS: xcode-select --install"
     fi
 fi

@@ -1,5 +1,8 @@
 //! The `rowcast` program: parse, run, exit code. An error is one line on stderr.
 
+#[cfg(target_os = "linux")]
+mod allocator;
+
 use std::process::ExitCode;
 
 use rowcast::cli::{self, Invocation, InvocationError};
@@ -8,6 +11,9 @@ use rowcast::cli::{self, Invocation, InvocationError};
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
+    // Before there are threads, each of which takes the settings of that moment.
+    #[cfg(target_os = "linux")]
+    allocator::give_back_soon();
     let invocation = match Invocation::parse(std::env::args_os()) {
         Ok(invocation) => invocation,
         Err(InvocationError::Help(help)) => help.exit(),

@@ -133,8 +133,6 @@ async fn stream(
         return Err(error.into());
     }
     asker.enter(shared).await?;
-    // Boxed, since there is none for nearly all of a stream's life.
-    let mut first = Some(first).filter(Poll::is_ready).map(Box::new);
     let settings = &shared.settings;
     let steps = move |cx: &mut Context<'_>| {
         // It counts as long as the stream lives.
@@ -142,7 +140,7 @@ async fn stream(
         // What a replay logs is of this request; one that follows logs nothing, and its deliveries don't pay for it.
         let span = id.as_ref().filter(|_| !feed.is_following()).map(RequestId::span);
         let _in_request = span.as_ref().map(Span::enter);
-        first.take().map_or_else(|| feed.poll_step(cx), |first| *first)
+        feed.poll_step(cx)
     };
     let body = EventStream::new(
         steps,
@@ -153,6 +151,10 @@ async fn stream(
         lease,
         source.metrics().subscriber(format.transport()),
     );
+    let body = match first {
+        Poll::Ready(first) => body.with_first(first),
+        Poll::Pending => body,
+    };
     let mut response = stream::response(body);
     response.extensions_mut().insert(format.transport());
     Ok(response)

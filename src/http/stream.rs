@@ -7,7 +7,7 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::http::HeaderValue;
@@ -103,26 +103,38 @@ where
     response
 }
 
-/// A stream's body. `poll_step` is its feed's.
+/// A stream's body. `poll_step` is its feed's. A relay may have tens of thousands: what one needs seldom is boxed.
 pub(super) struct EventStream<P> {
     poll_step: P,
     format: StreamFormat,
-    /// What the format begins with, until it is sent: boxed, since it is gone for nearly all of a stream's life.
-    opening: Option<Box<Bytes>>,
-    heartbeat: Duration,
-    heartbeat_at: Instant,
-    /// When the feed may be asked again, and how often in a row it was unavailable.
-    retry_at: Option<Instant>,
-    failures: u32,
-    /// When this stream ends, once the drain has begun.
-    end_at: Option<Instant>,
-    draining: Listener,
+    opening: Option<Box<Opening>>,
+    /// The next sign of life; not touched by a delivery.
+    heartbeat: Pin<Box<Sleep>>,
+    /// From one to the next, in milliseconds: half the size of a duration, and enough for weeks.
+    heartbeat_ms: u32,
+    /// Until the feed may be asked again, and how often in a row it was unavailable.
+    retry: Option<Pin<Box<Sleep>>>,
+    failures: u8,
+    draining: Draining,
     /// The right to it.
     lease: Lease,
     counted: Subscriber,
-    /// One timer for the earliest of the three instants above; it is not touched by a delivery.
-    timer: Pin<Box<Sleep>>,
     over: bool,
+}
+
+/// What goes before all that the feed is asked for.
+#[derive(Default)]
+struct Opening {
+    /// What the format begins with, until it is sent.
+    words: Option<Bytes>,
+    /// What the feed has said already.
+    first: Option<Result<Step, FeedError>>,
+}
+
+enum Draining {
+    NotYet(Listener),
+    /// It has begun: until this stream ends.
+    Ends(Pin<Box<Sleep>>),
 }
 
 impl<P> EventStream<P>
@@ -140,45 +152,57 @@ where
         lease: Lease,
         counted: Subscriber,
     ) -> Self {
-        let heartbeat_at = Instant::now() + heartbeat;
+        let opening = format.opening(retry).map(|words| Opening {
+            words: Some(words),
+            first: None,
+        });
+        let heartbeat_ms = u32::try_from(heartbeat.as_millis()).unwrap_or(u32::MAX).max(1);
         Self {
             poll_step,
             format,
-            opening: format.opening(retry).map(Box::new),
-            heartbeat,
-            heartbeat_at,
-            retry_at: None,
+            opening: opening.map(Box::new),
+            heartbeat: Box::pin(tokio::time::sleep(heartbeat)),
+            heartbeat_ms,
+            retry: None,
             failures: 0,
-            end_at: None,
-            draining: drain.listener(),
+            draining: Draining::NotYet(drain.listener()),
             lease,
             counted,
-            timer: Box::pin(tokio::time::sleep_until(heartbeat_at)),
             over: false,
         }
     }
 
-    /// The next chunk, or pending with the feed, the timer and the drain all set to wake the task.
+    /// The same of a feed that has been asked once, and said this.
+    pub(super) fn with_first(mut self, first: Result<Step, FeedError>) -> Self {
+        self.opening.get_or_insert_default().first = Some(first);
+        self
+    }
+
+    /// The next chunk, or pending with the feed, the timers and the drain all set to wake the task.
     fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
-        if self.end_at.is_none() && self.draining.poll_started(cx).is_ready() {
-            self.end_at = Some(Instant::now() + self.draining.stagger());
-            self.set_timer();
-        }
         if let Poll::Ready(ended) = self.lease.poll_ended(cx) {
             return Poll::Ready(self.end(ended.into()));
         }
         loop {
-            while self.timer.as_mut().poll(cx).is_ready() {
-                if let Some(chunk) = self.on_timer() {
-                    return Poll::Ready(chunk);
-                }
+            if self.poll_end(cx).is_ready() {
+                return Poll::Ready(self.end(End::ShuttingDown));
             }
-            if self.retry_at.is_some() {
-                return Poll::Pending;
+            if self.heartbeat.as_mut().poll(cx).is_ready() {
+                let pause = Duration::from_millis(self.heartbeat_ms.into());
+                self.heartbeat.as_mut().reset(Instant::now() + pause);
+                return Poll::Ready(self.format.heartbeat());
             }
-            match (self.poll_step)(cx) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(step)) => {
+            if let Some(retry) = &mut self.retry {
+                ready!(retry.as_mut().poll(cx));
+                self.retry = None;
+            }
+            let first = self.opening.take().and_then(|opening| opening.first);
+            let step = match first {
+                Some(first) => first,
+                None => ready!((self.poll_step)(cx)),
+            };
+            match step {
+                Ok(step) => {
                     self.failures = 0;
                     count(&self.counted, &step);
                     let chunk = self.format.step(&step);
@@ -187,37 +211,27 @@ where
                         return Poll::Ready(chunk);
                     }
                 }
-                Poll::Ready(Err(FeedError::Gone)) => return Poll::Ready(self.end(End::UnknownSource)),
-                Poll::Ready(Err(FeedError::Unavailable | FeedError::Overloaded)) => {
-                    self.retry_at = Some(Instant::now() + back_off(self.failures));
-                    self.failures += 1;
-                    self.set_timer();
+                Err(FeedError::Gone) => return Poll::Ready(self.end(End::UnknownSource)),
+                Err(FeedError::Unavailable | FeedError::Overloaded) => {
+                    self.retry = Some(Box::pin(tokio::time::sleep(back_off(self.failures))));
+                    self.failures = self.failures.saturating_add(1);
                 }
             }
         }
     }
 
-    /// Does what has come due, the end first, and sets the timer anew.
-    fn on_timer(&mut self) -> Option<Bytes> {
-        let now = Instant::now();
-        if self.end_at.is_some_and(|at| at <= now) {
-            return Some(self.end(End::ShuttingDown));
+    /// Ready when the drain has begun and it is this stream's turn to end.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            match &mut self.draining {
+                Draining::NotYet(listener) => {
+                    ready!(listener.poll_started(cx));
+                    let end = tokio::time::sleep(listener.stagger());
+                    self.draining = Draining::Ends(Box::pin(end));
+                }
+                Draining::Ends(end) => return end.as_mut().poll(cx),
+            }
         }
-        if self.retry_at.is_some_and(|at| at <= now) {
-            self.retry_at = None;
-        }
-        let due = self.heartbeat_at <= now;
-        if due {
-            self.heartbeat_at = now + self.heartbeat;
-        }
-        self.set_timer();
-        due.then(|| self.format.heartbeat())
-    }
-
-    fn set_timer(&mut self) {
-        let others = self.retry_at.into_iter().chain(self.end_at);
-        let earliest = others.fold(self.heartbeat_at, Instant::min);
-        self.timer.as_mut().reset(earliest);
     }
 
     fn end(&mut self, end: End) -> Bytes {
@@ -238,9 +252,10 @@ where
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        if let Some(opening) = self.opening.take() {
-            self.counted.sent(opening.len());
-            return Poll::Ready(Some(Ok(Frame::data(*opening))));
+        let words = self.opening.as_mut().and_then(|opening| opening.words.take());
+        if let Some(words) = words {
+            self.counted.sent(words.len());
+            return Poll::Ready(Some(Ok(Frame::data(words))));
         }
         if self.over {
             return Poll::Ready(None);
@@ -271,8 +286,10 @@ pub(super) fn count(counted: &Subscriber, step: &Step) {
 }
 
 /// The pause after `failures` failures that came before this one.
-fn back_off(failures: u32) -> Duration {
+fn back_off(failures: u8) -> Duration {
     let (first, most) = BACK_OFF;
-    let pause = first.saturating_mul(2u32.saturating_pow(failures)).min(most);
+    let pause = first
+        .saturating_mul(2u32.saturating_pow(failures.into()))
+        .min(most);
     pause.mul_f64(rand::random_range(0.5..=1.0))
 }

@@ -32,8 +32,8 @@ pub(super) struct StreamWriter {
     wire: Wire,
     /// `None` once it has ended.
     body: Option<Body>,
-    /// What the socket has not taken yet.
-    waiting: Waiting,
+    /// What the socket has not taken yet: boxed, since it mostly takes all at once.
+    waiting: Option<Box<Waiting>>,
     /// Bytes that the client has said since.
     heard: usize,
 }
@@ -47,9 +47,28 @@ impl StreamWriter {
         Self {
             wire,
             body: Some(body),
-            waiting: Waiting::as_it_is(head(&mut parts.headers)),
+            waiting: Some(Box::new(Waiting::as_it_is(head(&mut parts.headers)))),
             heard: 0,
         }
+    }
+
+    /// Ready when the socket has taken what waited for it.
+    fn poll_waiting(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(waiting) = &mut self.waiting else {
+            return Poll::Ready(Ok(()));
+        };
+        let written = ready!(waiting.poll_write(cx, &mut self.wire));
+        self.waiting = None;
+        Poll::Ready(written)
+    }
+
+    /// Ready when the socket has taken it; otherwise the rest waits.
+    fn poll_write(&mut self, mut next: Waiting, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let written = next.poll_write(cx, &mut self.wire);
+        if written.is_pending() {
+            self.waiting = Some(Box::new(next));
+        }
+        written
     }
 
     /// Ready when the client has left, or says more than [`HEARD_BYTES`]. What it says is of no effect: there is no answer that
@@ -75,33 +94,33 @@ impl Future for StreamWriter {
         if this.poll_left(cx).is_ready() {
             return Poll::Ready(());
         }
+        if ready!(this.poll_waiting(cx)).is_err() {
+            return Poll::Ready(());
+        }
         loop {
-            if ready!(this.waiting.poll_write(cx, &mut this.wire)).is_err() {
-                return Poll::Ready(());
-            }
             let Some(body) = &mut this.body else {
                 return Pin::new(&mut this.wire).poll_shutdown(cx).map(drop);
             };
-            match Pin::new(body).poll_frame(cx) {
-                Poll::Ready(Some(Ok(frame))) => {
+            let next = match Pin::new(body).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
                     // An empty chunk would end the body.
-                    if let Ok(data) = frame.into_data()
-                        && !data.is_empty()
-                    {
-                        this.waiting = Waiting::chunk(data);
-                    }
-                }
+                    Ok(data) if !data.is_empty() => Waiting::chunk(data),
+                    _ => continue,
+                },
                 // Without the last chunk, by which the client knows that something is missing.
                 Poll::Ready(Some(Err(_))) => return Poll::Ready(()),
                 Poll::Ready(None) => {
-                    this.waiting = Waiting::as_it_is(LAST_CHUNK);
                     this.body = None;
+                    Waiting::as_it_is(LAST_CHUNK)
                 }
                 // Over TLS what was written may stand in a buffer.
                 Poll::Pending => {
                     let _ = ready!(Pin::new(&mut this.wire).poll_flush(cx));
                     return Poll::Pending;
                 }
+            };
+            if ready!(this.poll_write(next, cx)).is_err() {
+                return Poll::Ready(());
             }
         }
     }
@@ -161,7 +180,7 @@ impl Waiting {
         }
     }
 
-    /// Ready when the socket has taken all of it; the data are given up then.
+    /// Ready when the socket has taken all of it.
     ///
     /// # Errors
     /// The connection is broken.
@@ -173,7 +192,6 @@ impl Waiting {
                 Err(error) => return Poll::Ready(Err(error)),
             }
         }
-        self.data = Bytes::new();
         Poll::Ready(Ok(()))
     }
 

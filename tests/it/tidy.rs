@@ -23,7 +23,7 @@ const LAYERS: [&[&str]; 10] = [
     &["app"],
     &["doctor"],
     &["cli", "demo"],
-    &["main"],
+    &["allocator", "main"],
 ];
 
 /// Of one layer, yet neither may know the other.
