@@ -201,6 +201,7 @@ fn measure(
     per_read: usize,
 ) -> u64 {
     let room = Room::canonical("42");
+    let mut walk = std::pin::pin!(source.hub().walk());
     let mut most = 0;
     for read in 0..READS {
         let first_id = first_id + (read * per_read) as i64;
@@ -212,6 +213,10 @@ fn measure(
             .collect();
         let before = allocations();
         publish(source, &rows);
+        // Beside the tail a task wakes them, a few at each turn.
+        for _ in 0..SUBSCRIBERS {
+            assert!(walk.as_mut().poll(cx).is_pending());
+        }
         let mut bytes = None;
         for body in &mut *bodies {
             let sent = chunk(body, cx).expect("all rows of the read as one chunk");

@@ -179,8 +179,13 @@ impl Supervisor {
             metrics: live.metrics().clone(),
         };
         let stop = live.stopped_with(&with.tasks.stop);
+        let (hub, end) = (live.hub().clone(), with.tasks.stop.clone());
         with.relay.insert(live);
         with.tasks.spawn("tail", tail.run(stop));
+        // It outlives the tail: when the source is detached its subscribers are told.
+        with.tasks.spawn("walk", async move {
+            end.run_until_cancelled(hub.walk()).await;
+        });
         true
     }
 

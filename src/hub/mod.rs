@@ -13,6 +13,7 @@ mod ring;
 mod room_cell;
 mod subscriber;
 mod times;
+mod walks;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -31,6 +32,7 @@ pub use subscriber::{Joined, Piece, Pull, Subscriber};
 pub use times::Times;
 
 use room_cell::RoomCell;
+use walks::Walks;
 
 /// How much a hub may hold.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +51,7 @@ pub struct Hub {
     state: Mutex<State>,
     /// The newest delivery number that every ring already shows.
     published: AtomicU64,
+    walks: Walks,
     limits: HubLimits,
 }
 
@@ -88,6 +91,7 @@ impl Hub {
         Arc::new(Self {
             state: Mutex::new(state),
             published: AtomicU64::new(0),
+            walks: Walks::default(),
             limits,
         })
     }
@@ -144,13 +148,14 @@ impl Hub {
         }
         state.phase = Phase::Closed;
         self.raise_and_wake(state, number);
+        self.walks.close();
     }
 
     fn raise_and_wake(&self, state: MutexGuard<'_, State>, number: u64) {
         let cells: Vec<_> = state.rooms.values().cloned().collect();
         self.published.store(number, Ordering::Release);
         drop(state);
-        cells.iter().for_each(|cell| cell.announce(number));
+        cells.iter().for_each(|cell| self.announce(cell, number));
     }
 
     /// Forgets rooms that have been without subscribers for longer than they linger, and returns how many. Call about

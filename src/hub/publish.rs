@@ -73,7 +73,9 @@ impl Hub {
         self.bound_total(&mut state);
         self.published.store(number, Ordering::Release);
         drop(state);
-        dirty.iter().for_each(|(cell, number)| cell.announce(*number));
+        dirty
+            .iter()
+            .for_each(|(cell, number)| self.announce(cell, *number));
     }
 
     /// Returns the room, and the delivery number of what is new there.

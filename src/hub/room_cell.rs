@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use crate::room::Room;
 
+use super::walks::{FEW, Turn, rest_after};
 use super::{Position, Ring};
 
 #[derive(Debug)]
@@ -32,6 +33,44 @@ struct Members {
     wakers: Slab<Option<Waker>>,
     /// When a sweep first saw the room without subscribers.
     empty_since: Option<Instant>,
+    walk: Option<Walk>,
+}
+
+/// A crowd that is being woken, or rests from it.
+#[derive(Debug)]
+struct Walk {
+    began: Instant,
+    /// The first place that it has not reached; `None`: it rests.
+    next: Option<usize>,
+    /// Something was announced since it began: those who were reached before are to be woken again.
+    again: bool,
+}
+
+impl Walk {
+    fn new(now: Instant) -> Self {
+        Self {
+            began: now,
+            next: Some(0),
+            again: false,
+        }
+    }
+}
+
+impl Members {
+    /// Wakes those who wait in the next places, [`FEW`] at most, and says at which place it stopped; `None`: at the end.
+    fn wake_from(&self, first: usize) -> Option<usize> {
+        let mut woken = 0;
+        for place in first..self.wakers.capacity() {
+            if woken == FEW {
+                return Some(place);
+            }
+            if let Some(Some(waker)) = self.wakers.get(place) {
+                waker.wake_by_ref();
+                woken += 1;
+            }
+        }
+        None
+    }
 }
 
 impl RoomCell {
@@ -40,6 +79,7 @@ impl RoomCell {
         let members = Members {
             wakers: Slab::new(),
             empty_since: None,
+            walk: None,
         };
         Self {
             room: room.clone(),
@@ -63,16 +103,44 @@ impl RoomCell {
         self.members.lock().expect("no holder of a room's members panics")
     }
 
-    /// Says that the ring shows delivery `number`, and wakes all who wait. Their wakers stay where they are, so that one who has
-    /// taken its events waits again without leaving it anew. A number that comes late, after a higher one, takes nothing back: a
-    /// source is closed by who detached it while its tail may still announce a read.
-    pub(super) fn announce(&self, number: u64) {
+    /// Says that the ring shows delivery `number`, and wakes all who wait; true if they are too many for that, and
+    /// [`RoomCell::wake_few`] is to be called from now on until it says that all are told. Their wakers stay where they are, so
+    /// that one who has taken its events waits again without leaving it anew. A number that comes late, after a higher one,
+    /// takes nothing back: a source is closed by who detached it while its tail may still announce a read.
+    pub(super) fn announce(&self, number: u64) -> bool {
         self.newest.fetch_max(number, Ordering::Release);
-        self.members()
-            .wakers
-            .iter()
-            .filter_map(|(_, waker)| waker.as_ref())
-            .for_each(Waker::wake_by_ref);
+        let mut members = self.members();
+        if let Some(walk) = &mut members.walk {
+            walk.again = true;
+            return false;
+        }
+        if members.wakers.len() > FEW {
+            members.walk = Some(Walk::new(Instant::now()));
+            return true;
+        }
+        let more = members.wake_from(0);
+        debug_assert_eq!(more, None);
+        false
+    }
+
+    /// Goes on with waking the crowd, and says when to call it again.
+    pub(super) fn wake_few(&self, now: Instant) -> Turn {
+        let mut members = self.members();
+        let Some(mut walk) = members.walk.take() else {
+            return Turn::Over;
+        };
+        let Some(first) = walk.next else {
+            // It has rested.
+            members.walk = walk.again.then(|| Walk::new(now));
+            return if walk.again { Turn::Again } else { Turn::Over };
+        };
+        walk.next = members.wake_from(first);
+        let turn = match walk.next {
+            Some(_) => Turn::Again,
+            None => Turn::RestUntil(rest_after(now - walk.began, now)),
+        };
+        members.walk = Some(walk);
+        turn
     }
 
     /// Whether the ring has changed since delivery `number`.
