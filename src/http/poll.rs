@@ -5,11 +5,12 @@ use std::time::Duration;
 use axum::http::HeaderValue;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
 use tokio::time::Instant;
 
 use super::error::{ApiError, ErrorCode};
 use crate::cursor::Cursor;
-use crate::feed::{Batch, Feed, FeedError, ResetCode, Step, Subscription};
+use crate::feed::{Batch, Feed, FeedError, ResetCode, Start, Step, Subscription};
 use crate::metrics::Subscriber;
 use crate::relay::{LiveSource, Older};
 use crate::room::Room;
@@ -35,6 +36,10 @@ pub(super) async fn plain(
 /// A long poll: what there is now, else what comes within `wait`, else an empty list with the cursor to go on from.
 /// It ends at once when the relay drains. `enter` lets its client in, once nothing else can refuse it and before it waits.
 ///
+/// An answer with events shows every row committed before the request came, too. To come from now on is to come after those
+/// rows, so that the tail is asked for a read first; one with a cursor misses nothing, and nearly always waits for longer than
+/// until the tail's next read: then nobody asks the database for it.
+///
 /// # Errors
 /// As [`plain`], and those of `enter`.
 pub(super) async fn long(
@@ -47,9 +52,12 @@ pub(super) async fn long(
     counted: &Subscriber,
 ) -> Result<Response, ApiError> {
     let deadline = Instant::now() + wait;
+    let came = source.mark();
     let mut page = Page::new(limit, counted);
     let begin = async {
-        source.sync().await?;
+        if !matches!(subscription.start, Start::After(_)) {
+            source.sync().await?;
+        }
         let mut feed = source.feed(within_one_answer(source, subscription, limit));
         let caught_up = page.replay(&mut feed).await?;
         enter.await?;
@@ -61,19 +69,33 @@ pub(super) async fn long(
         () = drain.started() => return Err(ApiError::shutting_down()),
         () = tokio::time::sleep_until(deadline) => return Err(FeedError::Unavailable.into()),
     };
-    let Some(ready) = caught_up.clone().filter(|_| page.is_empty()) else {
-        return Ok(page.answer(caught_up));
+    let Some(ready) = caught_up else {
+        return Ok(page.answer(None));
     };
-    tracing::debug!(cursor = %ready, "a long poll waits");
-    tokio::select! {
-        biased;
-        more = page.follow(&mut feed) => {
-            let more = more? || feed.has_more();
-            let cursor = page.cursor.clone().filter(|_| !more);
-            Ok(page.answer(cursor))
+    if page.is_empty() {
+        tracing::debug!(cursor = %ready, "a long poll waits");
+    }
+    let more = async {
+        let mut cut = page.follow(&mut feed).await?;
+        if !cut && !source.has_read_since(came) {
+            // While the database is away, what is there goes to the client: its cursor says where to go on.
+            let _ = source.sync().await;
+            cut = page.take_waiting(&mut feed)?;
         }
-        () = tokio::time::sleep_until(deadline) => Ok(page.answer(Some(feed.cursor().unwrap_or(ready)))),
-        () = drain.started() => Ok(page.answer(Some(feed.cursor().unwrap_or(ready)))),
+        Ok::<_, ApiError>(cut || feed.has_more())
+    };
+    let more = tokio::select! {
+        biased;
+        more = more => Some(more?),
+        () = tokio::time::sleep_until(deadline) => None,
+        () = drain.started() => None,
+    };
+    match more {
+        Some(true) => Ok(page.answer(None)),
+        _ => {
+            let cursor = feed.cursor().unwrap_or(ready);
+            Ok(page.answer(Some(cursor)))
+        }
     }
 }
 
@@ -163,6 +185,25 @@ impl<'a> Page<'a> {
     async fn follow(&mut self, feed: &mut Feed) -> Result<bool, ApiError> {
         while self.is_empty() {
             match self.step(feed).await? {
+                Step::Events(batch) => {
+                    if self.take(batch) {
+                        return Ok(true);
+                    }
+                }
+                Step::Ready(_) => {}
+                Step::Reset { code, cursor } => return Err(reset(code, cursor)),
+            }
+        }
+        Ok(false)
+    }
+
+    /// Takes what stands in the rings already; true where the limit cut it, or more is to be had from the table.
+    fn take_waiting(&mut self, feed: &mut Feed) -> Result<bool, ApiError> {
+        while feed.has_more() {
+            let Some(step) = self.step(feed).now_or_never() else {
+                return Ok(true);
+            };
+            match step? {
                 Step::Events(batch) => {
                     if self.take(batch) {
                         return Ok(true);

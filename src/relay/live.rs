@@ -15,7 +15,7 @@ use crate::pg::source::Source;
 use crate::pg::store::ReadLimits;
 use crate::pg::{Database, PgError};
 use crate::room::Room;
-use crate::tail::{Control, Plan, State};
+use crate::tail::{Control, Mark, Plan, State};
 
 /// Bounds and sizes of each source.
 #[derive(Clone, Copy, Debug)]
@@ -152,6 +152,16 @@ impl LiveSource {
             State::Gone => FeedError::Gone,
             _ => FeedError::Unavailable,
         })
+    }
+
+    /// Now, among the tail's reads.
+    pub fn mark(&self) -> Mark {
+        self.control.mark()
+    }
+
+    /// Whether all that was committed before `mark` is seen: [`LiveSource::sync`] would be for nothing.
+    pub fn has_read_since(&self, mark: Mark) -> bool {
+        self.control.has_read_since(mark)
     }
 
     /// A subscriber's feed.

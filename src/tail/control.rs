@@ -1,6 +1,7 @@
 //! What others see of a tail and ask of it: its state, and a read that begins after now.
 
 use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -27,11 +28,18 @@ pub enum State {
 /// Shared by a tail and those who look at it.
 #[derive(Debug)]
 pub struct Control {
-    /// How many reads were asked for, and the newest of them that a finished read began after.
-    wanted: watch::Sender<u64>,
-    answered: watch::Sender<u64>,
+    /// Reads that have begun. In one order with what is committed and asked for: [`Mark`] depends on it.
+    begun: AtomicU64,
+    /// The newest read that is published and has taken all that was committed before it began.
+    complete: watch::Sender<u64>,
+    /// Changes whenever a read is asked for.
+    wanted: watch::Sender<()>,
     state: watch::Sender<State>,
 }
+
+/// A moment between two reads' beginnings: what was committed before it is seen by the first read that begins after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark(u64);
 
 /// How long one waits for a read: longer than the tail's own reconnect takes when the database only restarted.
 const SYNC_WITHIN: Duration = Duration::from_secs(5);
@@ -47,8 +55,9 @@ pub struct NotFollowing;
 impl Default for Control {
     fn default() -> Self {
         Self {
-            wanted: watch::Sender::new(0),
-            answered: watch::Sender::new(0),
+            begun: AtomicU64::new(0),
+            complete: watch::Sender::new(0),
+            wanted: watch::Sender::new(()),
             state: watch::Sender::new(State::Starting),
         }
     }
@@ -79,22 +88,29 @@ impl Control {
         })
     }
 
+    /// Now.
+    pub fn mark(&self) -> Mark {
+        Mark(self.begun.load(Ordering::SeqCst))
+    }
+
+    /// Whether all that was committed before `mark` has been published.
+    pub fn has_read_since(&self, mark: Mark) -> bool {
+        *self.complete.borrow() > mark.0
+    }
+
     /// Completes when a read that began after this call has been published. Reads asked for meanwhile are one.
     ///
     /// # Errors
     /// The tail does not follow, or no read came within 5 s.
     pub async fn sync(&self) -> Result<(), NotFollowing> {
-        let mut answered = self.answered.subscribe();
+        let mut complete = self.complete.subscribe();
         let mut state = self.state.subscribe();
-        let mut ticket = 0;
-        self.wanted.send_modify(|wanted| {
-            *wanted += 1;
-            ticket = *wanted;
-        });
+        let Mark(before) = self.mark();
+        self.wanted.send_replace(());
         let synced = async {
             tokio::select! {
                 biased;
-                done = answered.wait_for(|answered| *answered >= ticket) => done.map_err(|_| NotFollowing).map(drop),
+                done = complete.wait_for(|complete| *complete > before) => done.map_err(|_| NotFollowing).map(drop),
                 _ = state.wait_for(|state| !matches!(state, State::Following | State::Starting)) => Err(NotFollowing),
             }
         };
@@ -118,13 +134,18 @@ impl Control {
     }
 
     /// For the tail: wakes it when a read is asked for.
-    pub(super) fn requests(&self) -> watch::Receiver<u64> {
+    pub(super) fn requests(&self) -> watch::Receiver<()> {
         self.wanted.subscribe()
     }
 
-    /// For the tail: a read that began when `wanted` had this value is published.
-    pub(super) fn answer(&self, wanted: u64) {
-        self.answered.send_replace(wanted);
+    /// For the tail: a read begins, before its statement is sent. Returns its number.
+    pub(super) fn read_begins(&self) -> u64 {
+        self.begun.fetch_add(1, Ordering::SeqCst) + 1
+    }
+
+    /// For the tail: the read with this number is published, and nothing was left out.
+    pub(super) fn read_is_complete(&self, number: u64) {
+        self.complete.send_replace(number);
     }
 
     /// A tail that has nothing to read: answers every request, until dropped.
@@ -132,8 +153,8 @@ impl Control {
     pub(crate) async fn answer_all(&self) {
         let mut requests = self.requests();
         loop {
-            let wanted = *requests.borrow_and_update();
-            self.answer(wanted);
+            requests.mark_unchanged();
+            self.read_is_complete(self.read_begins());
             requests.changed().await.expect("we hold the sender");
         }
     }
@@ -147,15 +168,18 @@ mod tests {
     async fn a_read_that_began_before_the_call_does_not_answer_it() {
         let control = Control::default();
         control.set_state(State::Following);
-        let (earlier, mut requests) = (*control.wanted.borrow(), control.requests());
+        let (earlier, mut requests) = (control.read_begins(), control.requests());
+        let mark = control.mark();
         let mut sync = std::pin::pin!(control.sync());
         assert!(futures_util::poll!(sync.as_mut()).is_pending());
-        control.answer(earlier);
+        control.read_is_complete(earlier);
         assert!(futures_util::poll!(sync.as_mut()).is_pending());
+        assert!(!control.has_read_since(mark));
         assert!(requests.has_changed().unwrap());
-        let now = *requests.borrow_and_update();
-        control.answer(now);
+        requests.mark_unchanged();
+        control.read_is_complete(control.read_begins());
         assert_eq!(sync.await, Ok(()));
+        assert!(control.has_read_since(mark));
     }
 
     #[tokio::test(start_paused = true)]

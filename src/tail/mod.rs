@@ -31,7 +31,7 @@ use crate::pg::store::{ReadLimits, Store};
 use follow::{Ended, Follow};
 use pace::PaceOptions;
 
-pub use control::{Control, NotFollowing, State};
+pub use control::{Control, Mark, NotFollowing, State};
 pub use reader::ReadError;
 
 /// At most this often the table's locks are looked at, for gaps that linger.

@@ -19,9 +19,13 @@ const POLL_ONLY_IDLE_INTERVAL: Duration = Duration::from_millis(100);
 /// The span over which a storm is measured.
 const STORM_SPAN: Duration = Duration::from_millis(500);
 
-/// Reads begin no closer together than this many times the duration of one, so that polling takes at most a quarter of
-/// a backend's time.
+/// Reads begin no closer together than this many times what one takes, so that polling takes at most a quarter of a backend's
+/// time.
 const READ_DURATIONS_APART: u32 = 4;
+
+/// What a read takes is the least that one of so many has taken: one that waited for a processor or a lock cost the database
+/// nothing meanwhile, and a pause of four times as long would make everybody wait for it.
+const LAST_READS: usize = 8;
 
 /// Quiet is a quarter of a storm's rate: far enough below it that a steady load does not toggle the flag.
 const QUIET_SHARE: u32 = 4;
@@ -167,6 +171,8 @@ pub struct Pauses {
     poll_interval: Duration,
     /// The present interval of a tail that only polls.
     poll_only: Duration,
+    /// How long the last [`LAST_READS`] took.
+    took: VecDeque<Duration>,
 }
 
 impl Pauses {
@@ -175,14 +181,20 @@ impl Pauses {
         Self {
             poll_interval: options.poll_interval,
             poll_only: options.poll_interval,
+            took: VecDeque::with_capacity(LAST_READS),
         }
     }
 
     /// A read ended that took `took` and did or did not return rows: how long to pause now, unless a bell comes.
     /// `None`: no timer, a statement about the flag is under way.
     pub fn after_read(&mut self, pace: Pace, took: Duration, fruitful: bool) -> Option<Duration> {
+        if self.took.len() == LAST_READS {
+            self.took.pop_front();
+        }
+        self.took.push_back(took);
+        let usual = self.took.iter().min().copied().unwrap_or(took);
         // From one read's end to the next one's begin.
-        let apart = |interval: Duration| interval.max(took * READ_DURATIONS_APART).saturating_sub(took);
+        let apart = |interval: Duration| interval.max(usual * READ_DURATIONS_APART).saturating_sub(took);
         if pace == Pace::PollOnly && !fruitful {
             self.poll_only = (self.poll_only * 3 / 2)
                 .max(self.poll_interval)
@@ -278,9 +290,24 @@ mod tests {
             pauses.after_read(Pace::Polling, Duration::from_micros(200), true),
             Some(Duration::from_micros(1_800))
         );
-        assert_eq!(pauses.after_read(Pace::Polling, ms(10), true), Some(ms(30)));
+        let pause = (0..LAST_READS).map(|_| pauses.after_read(Pace::Polling, ms(10), true));
+        assert_eq!(pause.last(), Some(Some(ms(30))));
         assert_eq!(pauses.after_read(Pace::InFlight, ms(10), true), None);
         assert_eq!(pauses.after_read(Pace::Armed, ms(1), true), Some(ms(1_000)));
+    }
+
+    #[test]
+    fn one_read_that_took_long_is_no_reason_to_wait_longer() {
+        let mut pauses = Pauses::new(&PaceOptions::default());
+        pauses.after_read(Pace::Polling, Duration::from_micros(200), true);
+        assert_eq!(
+            pauses.after_read(Pace::Polling, ms(10), true),
+            Some(Duration::ZERO)
+        );
+        assert_eq!(
+            pauses.after_read(Pace::Polling, Duration::from_micros(300), true),
+            Some(Duration::from_micros(1_700))
+        );
     }
 
     #[test]
