@@ -191,7 +191,7 @@ fn memory(seen: &Seen) -> Vec<Goal> {
 
 fn prompt(seen: &Seen) -> Vec<Goal> {
     const COMMIT: &str = "1 × 100, 50/s";
-    const POLLS: &str = "1000 × 1,";
+    const POLLS: &str = "1000 × 1, 100/s";
     vec![
         Goal::at(
             seen,
@@ -216,18 +216,12 @@ fn prompt(seen: &Seen) -> Vec<Goal> {
         ),
         Goal::at(
             seen,
-            "long poll, 1,000 clients, p50",
+            "long poll, 1,000 clients, 100 rows/s, p50",
             ("longpoll", POLLS, "p50"),
             "ms",
             0.7,
         ),
-        Goal::at(
-            seen,
-            "long poll, 1,000 clients, p99",
-            ("longpoll", POLLS, "p99"),
-            "ms",
-            2.0,
-        ),
+        Goal::at(seen, "the same, p99", ("longpoll", POLLS, "p99"), "ms", 2.0),
     ]
 }
 

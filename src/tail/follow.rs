@@ -5,19 +5,18 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
-use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 
 use crate::hub::Hub;
 use crate::metrics::SourceMetrics;
 use crate::pg::backoff::Backoff;
 use crate::pg::bell::BellState;
-use crate::pg::{PgError, Session, flag};
+use crate::pg::{Session, flag};
 
 use super::mode::{Action, Heed, Mode};
 use super::pace::{Pauses, Rates};
 use super::reader::{Outcome, ReadError, Reader};
-use super::{Control, Plan, State, TABLE_XMIN_INTERVAL, Tail};
+use super::{Control, Plan, State, TABLE_XMIN_INTERVAL, Tail, trouble};
 
 /// This often the position is saved, if it changed.
 const SAVE_INTERVAL: Duration = Duration::from_secs(1);
@@ -302,7 +301,7 @@ impl Follow {
             (Action::NoteNextXid, Ok(next_xid)) => self.mode.on_noted(next_xid),
             (_, Ok(_)) => self.mode.on_lowered(),
             (_, Err(error)) if error.is_connection_lost() => return Err(error.into()),
-            (_, Err(error)) if broken_because(&error).is_some() => {
+            (_, Err(error)) if trouble::broken_because(&error).is_some() => {
                 tracing::warn!(source = %self.name, %error, "the bell's flag can't be set: polling");
                 self.mode.on_refused()
             }
@@ -344,28 +343,7 @@ impl Follow {
     }
 
     pub(super) fn note_trouble(&self, error: &ReadError) {
-        let state = match error {
-            ReadError::Database(error) => match broken_because(error) {
-                Some(reason) => State::Broken { reason },
-                None => State::Away {
-                    reason: "the database does not answer; the log says why",
-                },
-            },
-            ReadError::SequenceHidden => State::Broken {
-                reason: "the relay's role may not read its id sequence",
-            },
-            ReadError::Skipping => State::Broken {
-                reason: "a column of its key or room was renamed, dropped or retyped: changes are not noted",
-            },
-            ReadError::Replanned => State::Away {
-                reason: "it was attached anew a moment ago",
-            },
-            ReadError::InRecovery => State::Away {
-                reason: "the database is a standby",
-            },
-            ReadError::Gone => State::Gone,
-        };
-        if self.control.set_state(state) {
+        if self.control.set_state(trouble::state_of(error)) {
             tracing::warn!(source = %self.name, %error, "rows can't be read; trying again");
         }
     }
@@ -393,19 +371,4 @@ async fn requested(requests: &mut watch::Receiver<()>, not_before: Instant) {
     }
     requests.mark_changed();
     tokio::time::sleep_until(not_before).await;
-}
-
-/// Why the statement itself can't be run as things stand (classes 22, 42 and 0A of PostgreSQL's SQLSTATEs), in words;
-/// `None` if the database is away or overloaded instead.
-fn broken_because(error: &PgError) -> Option<&'static str> {
-    let state = error.sqlstate()?;
-    Some(match *state {
-        SqlState::INSUFFICIENT_PRIVILEGE => {
-            "the relay's role may not read its rows, or row security hides some of them"
-        }
-        SqlState::UNDEFINED_TABLE | SqlState::INVALID_SCHEMA_NAME => "its table is gone or has another name",
-        SqlState::UNDEFINED_COLUMN => "one of its columns is gone or has another name",
-        _ if matches!(&state.code()[..2], "22" | "42" | "0A") => "its rows can't be read; the log says why",
-        _ => return None,
-    })
 }

@@ -13,6 +13,7 @@ pub mod mode;
 pub mod pace;
 pub mod reader;
 pub mod seen;
+mod trouble;
 
 use std::sync::Arc;
 use std::time::Duration;

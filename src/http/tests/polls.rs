@@ -1,9 +1,12 @@
 //! Plain polls, long polls, scrolling back.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::Poll;
 
 use axum::Extension;
+use futures_util::poll;
 use tokio::sync::Semaphore;
 
 use super::*;
@@ -223,4 +226,34 @@ async fn a_long_poll_gives_its_place_among_the_first_requests_back_before_it_wai
     };
     let (answer, ()) = tokio::join!(app.get(&path, &[]), given_back);
     assert_eq!(answer.status(), 200);
+}
+
+#[tokio::test]
+async fn what_a_long_poll_brings_is_complete_up_to_when_it_came() {
+    let app = App::new();
+    app.commit([1]);
+    let ask = |after: i64| {
+        let request = Request::get(format!("{ROOM}?wait=60&after=7.{after}"));
+        Box::pin(app.router.clone().oneshot(request.body(Body::empty()).unwrap()))
+    };
+    // A read that began before it came brings the first of what was committed by then.
+    let mut early = ask(1);
+    assert!(poll!(early.as_mut()).is_pending());
+    app.commit([2]);
+    assert!(poll!(early.as_mut()).is_pending());
+    app.commit([3]);
+    let answer = tokio::select! {
+        answer = early => answer.unwrap(),
+        () = app.source.control().answer_all() => unreachable!("it goes on for ever"),
+    };
+    assert_eq!(page(answer).await, (vec![2, 3], "7.3".into(), false));
+    // Where a read has begun since it came, nobody is asked for another.
+    let mut late = ask(3);
+    assert!(poll!(late.as_mut()).is_pending());
+    assert!(poll!(pin!(app.source.control().answer_all())).is_pending());
+    app.commit([4]);
+    let Poll::Ready(answer) = poll!(late.as_mut()) else {
+        panic!("it waits for a read");
+    };
+    assert_eq!(page(answer.unwrap()).await, (vec![4], "7.4".into(), false));
 }
