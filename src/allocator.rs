@@ -1,4 +1,4 @@
-//! Memory of the program on Linux: jemalloc instead of the system's allocator.
+//! Memory of the program on Linux with glibc: jemalloc instead of the system's allocator.
 //!
 //! What thousands of clients take in the moment in which they connect lies between what stays of each. jemalloc keeps sizes
 //! apart, so that whole pages come free, and gives them back to the system; glibc's allocator does neither, and keeps all when

@@ -1,6 +1,6 @@
 //! The `rowcast` program: parse, run, exit code. An error is one line on stderr.
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod allocator;
 
 use std::process::ExitCode;
@@ -12,7 +12,7 @@ const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     // Before there are threads, each of which takes the settings of that moment.
-    #[cfg(target_os = "linux")]
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
     allocator::give_back_soon();
     let invocation = match Invocation::parse(std::env::args_os()) {
         Ok(invocation) => invocation,

@@ -1,6 +1,7 @@
 //! The hot functions, each as one operation that can be repeated as often as one likes.
 
 use std::hint::black_box;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Duration;
@@ -10,12 +11,15 @@ use rowcast::cursor::{Cursor, CursorText, IdRange, OpenSet, Resume};
 use rowcast::event::{self, Row, RowBody};
 use rowcast::hub::{Hub, HubLimits, Joined, Pull, RingLimits, Subscriber};
 use rowcast::room::Room;
+use tokio::runtime::Runtime;
 
 /// An operation with what it works on.
 type Operation = Box<dyn FnMut()>;
 
 /// Of the room that rows are published to.
 const SUBSCRIBERS: usize = 1_000;
+/// So many are woken at once (`hub::walks`).
+const FEW: usize = 64;
 
 const EPOCH: i64 = 4_711;
 
@@ -132,6 +136,9 @@ struct Crowd {
     open: OpenSet,
     /// The number of the newest delivery.
     number: u64,
+    walk: Pin<Box<dyn Future<Output = ()>>>,
+    /// For the walk's clock, which stands still: none of it takes any time, and nobody rests.
+    runtime: Runtime,
 }
 
 impl Crowd {
@@ -153,11 +160,29 @@ impl Crowd {
         let Joined::At { present, .. } = subscribers[0].join() else {
             unreachable!("the hub was restarted");
         };
+        let walked = hub.clone();
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
         Self {
             hub,
             subscribers,
             open,
             number: present.number,
+            walk: Box::pin(async move { walked.walk().await }),
+            runtime: runtime
+                .enable_time()
+                .start_paused(true)
+                .build()
+                .expect("a clock needs nothing"),
+        }
+    }
+
+    /// Until all are woken.
+    fn walk(&mut self) {
+        let _clock = self.runtime.enter();
+        let mut context = Context::from_waker(Waker::noop());
+        // It comes back after each few.
+        for _ in 0..=self.subscribers.len() / FEW + 1 {
+            assert!(self.walk.as_mut().poll(&mut context).is_pending());
         }
     }
 
@@ -173,13 +198,14 @@ impl Crowd {
     }
 }
 
-/// Wakes all, each of whom then finds that it is up to date.
+/// Wakes all by a walk, each of whom then finds that it is up to date.
 fn published() -> Operation {
     let mut crowd = Crowd::of(SUBSCRIBERS);
     let mut row = row(0);
     Box::new(move || {
         let mut context = Context::from_waker(Waker::noop());
         crowd.publish(&mut row);
+        crowd.walk();
         for subscriber in &mut crowd.subscribers {
             let _ = black_box(subscriber.poll_news(&mut context, crowd.number));
         }

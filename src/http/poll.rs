@@ -36,9 +36,9 @@ pub(super) async fn plain(
 /// A long poll: what there is now, else what comes within `wait`, else an empty list with the cursor to go on from.
 /// It ends at once when the relay drains. `enter` lets its client in, once nothing else can refuse it and before it waits.
 ///
-/// An answer with events shows every row committed before the request came, too. To come from now on is to come after those
-/// rows, so that the tail is asked for a read first; one with a cursor misses nothing, and nearly always waits for longer than
-/// until the tail's next read: then nobody asks the database for it.
+/// An answer with events shows every row committed before the request came, too, unless the tail takes longer than
+/// [`COMPLETE_WITHIN`]. To come from now on is to come after those rows, so that the tail is asked for a read first; one with a
+/// cursor misses nothing, and nearly always waits for longer than until the tail's next read: then nobody asks the database for it.
 ///
 /// # Errors
 /// As [`plain`], and those of `enter`.
@@ -55,8 +55,9 @@ pub(super) async fn long(
     let came = source.mark();
     let mut page = Page::new(limit, counted);
     let begin = async {
-        if !matches!(subscription.start, Start::After(_)) {
-            source.sync().await?;
+        // A cursor of another relay may be ahead of this one's tail.
+        if !matches!(&subscription.start, Start::After(cursor) if source.has_reached(cursor)) {
+            source.sync_since(came).await?;
         }
         let mut feed = source.feed(within_one_answer(source, subscription, limit));
         let caught_up = page.replay(&mut feed).await?;
@@ -76,28 +77,27 @@ pub(super) async fn long(
         tracing::debug!(cursor = %ready, "a long poll waits");
     }
     let more = async {
-        let mut cut = page.follow(&mut feed).await?;
-        if !cut && !source.has_read_since(came) {
-            // While the database is away, what is there goes to the client: its cursor says where to go on.
-            let _ = source.sync().await;
-            cut = page.take_waiting(&mut feed)?;
+        let cut = page.follow(&mut feed).await?;
+        if cut {
+            return Ok(true);
         }
-        Ok::<_, ApiError>(cut || feed.has_more())
+        let _ = tokio::time::timeout(COMPLETE_WITHIN, source.sync_since(came)).await;
+        Ok::<_, ApiError>(page.take_waiting(&mut feed) || feed.has_more())
     };
     let more = tokio::select! {
         biased;
-        more = more => Some(more?),
-        () = tokio::time::sleep_until(deadline) => None,
-        () = drain.started() => None,
+        more = more => more?,
+        () = tokio::time::sleep_until(deadline) => false,
+        () = drain.started() => false,
     };
-    match more {
-        Some(true) => Ok(page.answer(None)),
-        _ => {
-            let cursor = feed.cursor().unwrap_or(ready);
-            Ok(page.answer(Some(cursor)))
-        }
-    }
+    // Rows that were listed have no position of their own: behind them it is the feed's.
+    let cut_at = page.cursor.clone().filter(|_| more);
+    let cursor = cut_at.or_else(|| feed.cursor()).unwrap_or(ready);
+    Ok(page.render(&cursor, more))
 }
+
+/// How long events that are there wait for a read that makes them complete: several of the tail's intervals.
+const COMPLETE_WITHIN: Duration = Duration::from_millis(100);
 
 /// The newest `limit` events below the row id `below`.
 ///
@@ -197,23 +197,21 @@ impl<'a> Page<'a> {
         Ok(false)
     }
 
-    /// Takes what stands in the rings already; true where the limit cut it, or more is to be had from the table.
-    fn take_waiting(&mut self, feed: &mut Feed) -> Result<bool, ApiError> {
+    /// Takes what stands in the rings already; true where that is not all: the limit cut it, or the rest stands in the table, or
+    /// is something else than events, which the next answer tells.
+    fn take_waiting(&mut self, feed: &mut Feed) -> bool {
         while feed.has_more() {
-            let Some(step) = self.step(feed).now_or_never() else {
-                return Ok(true);
-            };
-            match step? {
-                Step::Events(batch) => {
+            match feed.step().now_or_never() {
+                Some(Ok(Step::Events(batch))) => {
                     if self.take(batch) {
-                        return Ok(true);
+                        return true;
                     }
                 }
-                Step::Ready(_) => {}
-                Step::Reset { code, cursor } => return Err(reset(code, cursor)),
+                Some(Ok(Step::Ready(_))) => {}
+                _ => return true,
             }
         }
-        Ok(false)
+        false
     }
 
     /// Takes as much of `batch` as the limits admit; true where that cut it.

@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::cursor::OpenSet;
+use crate::cursor::{Cursor, OpenSet};
 use crate::room::Room;
 
 pub use census::RoomCount;
@@ -110,9 +110,13 @@ impl Hub {
     }
 
     /// Starts, or starts over in another epoch: every subscriber that is there finds that its position is not
-    /// reached any more, joins again and learns of the epoch. `open` is what the tail has not seen.
+    /// reached any more, joins again and learns of the epoch. `open` is what the tail has not seen. A hub that is closed stays
+    /// closed: its tail may be in the middle of a read when its source is detached.
     pub fn restart(&self, epoch: i64, open: OpenSet) {
         let mut state = self.lock();
+        if matches!(state.phase, Phase::Closed) {
+            return;
+        }
         let number = self.published() + 1;
         let present = Position {
             number,
@@ -125,6 +129,16 @@ impl Hub {
         state.oldest.clear();
         state.bytes = 0;
         self.raise_and_wake(state, number);
+    }
+
+    /// Whether the tail has got as far as one who has this cursor: it stands in the same epoch, and has seen ids as high.
+    pub fn has_reached(&self, cursor: &Cursor) -> bool {
+        match &self.lock().phase {
+            Phase::Following { epoch, present } => {
+                *epoch == cursor.epoch && present.open.high() >= cursor.open.high()
+            }
+            Phase::Starting | Phase::Closed => false,
+        }
     }
 
     /// Drops the events in all rings, because rows are rendered otherwise from now on. Subscribers read from the table

@@ -61,10 +61,10 @@ impl Members {
     fn wake_from(&self, first: usize) -> Option<usize> {
         let mut woken = 0;
         for place in first..self.wakers.capacity() {
-            if woken == FEW {
-                return Some(place);
-            }
             if let Some(Some(waker)) = self.wakers.get(place) {
+                if woken == FEW {
+                    return Some(place);
+                }
                 waker.wake_by_ref();
                 woken += 1;
             }
@@ -137,7 +137,14 @@ impl RoomCell {
         walk.next = members.wake_from(first);
         let turn = match walk.next {
             Some(_) => Turn::Again,
-            None => Turn::RestUntil(rest_after(now - walk.began, now)),
+            None => match rest_after(now - walk.began) {
+                Some(rest) => Turn::RestUntil(now + rest),
+                None if walk.again => {
+                    walk = Walk::new(now);
+                    Turn::Again
+                }
+                None => return Turn::Over,
+            },
         };
         members.walk = Some(walk);
         turn

@@ -24,6 +24,10 @@ pub(super) const FEW: usize = 64;
 /// written a row or two: all cores are busy with small writes, those who read them starve, and nobody is prompt. A longer one
 /// delays rows for nothing. Measured, with other values, in docs/performance.md ("Walks").
 const REST_PART: u32 = 4;
+/// Timers go by the millisecond: a shorter rest would become one of two.
+const SHORTEST_REST: Duration = Duration::from_millis(1);
+/// A process that was stopped for a while did not walk meanwhile.
+const LONGEST_REST: Duration = Duration::from_millis(50);
 
 /// What is to be done next about a room that is walked.
 #[derive(Debug)]
@@ -134,9 +138,10 @@ impl Hub {
     }
 }
 
-/// When the next walk may begin after one that took `took`.
-pub(super) fn rest_after(took: Duration, now: Instant) -> Instant {
-    now + took / REST_PART
+/// How long a room rests from a walk that took `took`; `None`: not at all.
+pub(super) fn rest_after(took: Duration) -> Option<Duration> {
+    let rest = (took / REST_PART).min(LONGEST_REST);
+    (rest >= SHORTEST_REST).then_some(rest)
 }
 
 #[cfg(test)]
@@ -274,6 +279,22 @@ mod tests {
             .await
             .unwrap_err();
         assert_eq!(crowd.woken(), [2; CROWD], "one walk for both rows");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_crowd_that_shrinks_to_few_is_woken_at_once() {
+        let mut crowd = Crowded::new(FEW + 1);
+        crowd.members.pop();
+        crowd.publish(1);
+        assert_eq!(crowd.woken(), [1; FEW]);
+    }
+
+    #[test]
+    fn a_rest_is_a_quarter_of_the_walk_and_never_long() {
+        let ms = Duration::from_millis;
+        assert_eq!(rest_after(ms(3)), None);
+        assert_eq!(rest_after(ms(40)), Some(ms(10)));
+        assert_eq!(rest_after(Duration::from_secs(600)), Some(ms(50)));
     }
 
     #[tokio::test(start_paused = true)]

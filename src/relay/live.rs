@@ -148,7 +148,16 @@ impl LiveSource {
     /// # Errors
     /// [`FeedError::Unavailable`] while the tail can't read.
     pub async fn sync(&self) -> Result<(), FeedError> {
-        self.control.sync().await.map_err(|_| match self.control.state() {
+        self.sync_since(self.mark()).await
+    }
+
+    /// The same for what was committed before `mark`: at once where such a read is done.
+    ///
+    /// # Errors
+    /// As [`LiveSource::sync`].
+    pub async fn sync_since(&self, mark: Mark) -> Result<(), FeedError> {
+        let synced = self.control.sync_since(mark).await;
+        synced.map_err(|_| match self.control.state() {
             State::Gone => FeedError::Gone,
             _ => FeedError::Unavailable,
         })
@@ -159,9 +168,9 @@ impl LiveSource {
         self.control.mark()
     }
 
-    /// Whether all that was committed before `mark` is seen: [`LiveSource::sync`] would be for nothing.
-    pub fn has_read_since(&self, mark: Mark) -> bool {
-        self.control.has_read_since(mark)
+    /// Whether the tail has got as far as one who has this cursor, which another relay may have made.
+    pub fn has_reached(&self, cursor: &Cursor) -> bool {
+        self.hub.has_reached(cursor)
     }
 
     /// A subscriber's feed.

@@ -79,10 +79,13 @@ impl Control {
             .await;
     }
 
-    /// Notes a state and says whether it is another one than before.
+    /// Notes a state and says whether it is another one than before. What is gone stays gone, whatever its tail reads last.
     pub fn set_state(&self, state: State) -> bool {
         self.state.send_if_modified(|known| {
-            let changed = *known != state;
+            let changed = *known != state && *known != State::Gone;
+            if !changed {
+                return false;
+            }
             *known = state;
             changed
         })
@@ -93,20 +96,28 @@ impl Control {
         Mark(self.begun.load(Ordering::SeqCst))
     }
 
-    /// Whether all that was committed before `mark` has been published.
-    pub fn has_read_since(&self, mark: Mark) -> bool {
-        *self.complete.borrow() > mark.0
-    }
-
     /// Completes when a read that began after this call has been published. Reads asked for meanwhile are one.
     ///
     /// # Errors
     /// The tail does not follow, or no read came within 5 s.
     pub async fn sync(&self) -> Result<(), NotFollowing> {
+        self.sync_since(self.mark()).await
+    }
+
+    /// Completes when a read that began after `mark` has been published, and asks for one if none has begun.
+    ///
+    /// # Errors
+    /// As [`Control::sync`].
+    pub async fn sync_since(&self, mark: Mark) -> Result<(), NotFollowing> {
+        let Mark(before) = mark;
+        if *self.complete.borrow() > before {
+            return Ok(());
+        }
         let mut complete = self.complete.subscribe();
         let mut state = self.state.subscribe();
-        let Mark(before) = self.mark();
-        self.wanted.send_replace(());
+        if self.mark() == mark {
+            self.wanted.send_replace(());
+        }
         let synced = async {
             tokio::select! {
                 biased;
@@ -174,12 +185,33 @@ mod tests {
         assert!(futures_util::poll!(sync.as_mut()).is_pending());
         control.read_is_complete(earlier);
         assert!(futures_util::poll!(sync.as_mut()).is_pending());
-        assert!(!control.has_read_since(mark));
         assert!(requests.has_changed().unwrap());
         requests.mark_unchanged();
         control.read_is_complete(control.read_begins());
         assert_eq!(sync.await, Ok(()));
-        assert!(control.has_read_since(mark));
+        assert_eq!(control.sync_since(mark).await, Ok(()));
+        assert!(!requests.has_changed().unwrap(), "nobody asked for another");
+    }
+
+    #[tokio::test]
+    async fn a_read_that_is_under_way_is_waited_for() {
+        let control = Control::default();
+        control.set_state(State::Following);
+        let (mark, requests) = (control.mark(), control.requests());
+        let number = control.read_begins();
+        let mut sync = std::pin::pin!(control.sync_since(mark));
+        assert!(futures_util::poll!(sync.as_mut()).is_pending());
+        assert!(!requests.has_changed().unwrap());
+        control.read_is_complete(number);
+        assert_eq!(sync.await, Ok(()));
+    }
+
+    #[test]
+    fn what_is_gone_stays_gone() {
+        let control = Control::default();
+        assert!(control.set_state(State::Gone));
+        assert!(!control.set_state(State::Following));
+        assert_eq!(control.state(), State::Gone);
     }
 
     #[tokio::test(start_paused = true)]

@@ -256,6 +256,7 @@ impl Follow {
             .pauses
             .after_read(self.mode.pace(), outcome.took, outcome.rows > 0);
         self.next_read = after(pause.unwrap_or(Duration::ZERO));
+        self.next_requested = after(self.pauses.after_read_if_asked(outcome.took));
         let (gaps, oldest) = self.reader.gap_ages();
         self.metrics.tail(self.mode.counted(), gaps, oldest);
         action
@@ -359,7 +360,7 @@ impl Follow {
 /// tokio's wheel and by the call that waits. An interval of 2 ms was one of 3.1 (`rowcast_read_duration_seconds_count` at 500
 /// rows/s).
 fn after(pause: Duration) -> Instant {
-    Instant::now() + pause.saturating_sub(TIMER_LAG)
+    Instant::now() + pause - TIMER_LAG.min(pause / 2)
 }
 
 /// Completes when a read is asked for and `not_before` has come. May be dropped at any point: the request stands until

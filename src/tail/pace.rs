@@ -19,13 +19,16 @@ const POLL_ONLY_IDLE_INTERVAL: Duration = Duration::from_millis(100);
 /// The span over which a storm is measured.
 const STORM_SPAN: Duration = Duration::from_millis(500);
 
-/// Reads begin no closer together than this many times what one takes, so that polling takes at most a quarter of a backend's
+/// Reads begin no closer together than this many times what one takes, so that polling takes about a quarter of a backend's
 /// time.
 const READ_DURATIONS_APART: u32 = 4;
 
 /// What a read takes is the least that one of so many has taken: one that waited for a processor or a lock cost the database
 /// nothing meanwhile, and a pause of four times as long would make everybody wait for it.
 const LAST_READS: usize = 8;
+
+/// After each read there is a pause of this part of it at least: it may have been work after all.
+const PAUSE_PART: u32 = 2;
 
 /// Quiet is a quarter of a storm's rate: far enough below it that a steady load does not toggle the flag.
 const QUIET_SHARE: u32 = 4;
@@ -192,9 +195,6 @@ impl Pauses {
             self.took.pop_front();
         }
         self.took.push_back(took);
-        let usual = self.took.iter().min().copied().unwrap_or(took);
-        // From one read's end to the next one's begin.
-        let apart = |interval: Duration| interval.max(usual * READ_DURATIONS_APART).saturating_sub(took);
         if pace == Pace::PollOnly && !fruitful {
             self.poll_only = (self.poll_only * 3 / 2)
                 .max(self.poll_interval)
@@ -203,12 +203,24 @@ impl Pauses {
             self.poll_only = self.poll_interval;
         }
         match pace {
-            Pace::PollOnly => Some(apart(self.poll_only)),
-            Pace::Polling => Some(apart(self.poll_interval)),
-            Pace::Arming => Some(apart(ARMING_INTERVAL)),
+            Pace::PollOnly => Some(self.apart(self.poll_only, took)),
+            Pace::Polling => Some(self.apart(self.poll_interval, took)),
+            Pace::Arming => Some(self.apart(ARMING_INTERVAL, took)),
             Pace::Armed => Some(BACKSTOP_INTERVAL),
             Pace::InFlight => None,
         }
+    }
+
+    /// The same for a read that is asked for meanwhile.
+    pub fn after_read_if_asked(&self, took: Duration) -> Duration {
+        self.apart(self.poll_interval, took)
+    }
+
+    /// From one read's end to the next one's begin.
+    fn apart(&self, interval: Duration, took: Duration) -> Duration {
+        let usual = self.took.iter().min().copied().unwrap_or(took);
+        let pause = interval.max(usual * READ_DURATIONS_APART).saturating_sub(took);
+        pause.max(took / PAUSE_PART)
     }
 
     fn idle_interval(&self) -> Duration {
@@ -302,7 +314,8 @@ mod tests {
         pauses.after_read(Pace::Polling, Duration::from_micros(200), true);
         assert_eq!(
             pauses.after_read(Pace::Polling, ms(10), true),
-            Some(Duration::ZERO)
+            Some(ms(5)),
+            "nor for not waiting at all"
         );
         assert_eq!(
             pauses.after_read(Pace::Polling, Duration::from_micros(300), true),

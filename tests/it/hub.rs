@@ -175,19 +175,38 @@ fn follow(hub: &Arc<Hub>, rooms: &[usize]) -> Vec<i64> {
 
 #[test]
 fn subscribers_on_threads_of_their_own_miss_no_wake_and_no_event() {
+    nobody_misses_anything(1);
+}
+
+/// More than are woken at once: rooms 0 and 2 are walked for as long as the crowd is there, which comes and goes in the others.
+#[test]
+fn subscribers_of_crowded_rooms_miss_no_wake_and_no_event() {
+    nobody_misses_anything(200);
+}
+
+/// Beside those who follow, `crowd` subscribers are in each room of an even number.
+fn nobody_misses_anything(crowd: usize) {
     let hub = hub(AMPLE);
     let all_rooms = [&[0][..], &[1], &[2], &[3], &[0, 1], &[3, 1, 2]];
     // Rooms that nobody is in get no events: all are entered before the first read.
+    let enter = |name| Subscriber::new(hub.clone(), &[room(name)]);
     let _keep: Vec<Subscriber> = (0..ROOMS)
-        .map(|name| Subscriber::new(hub.clone(), &[room(name)]))
+        .flat_map(|name| (0..if name % 2 == 0 { crowd } else { 1 }).map(move |_| name))
+        .map(enter)
         .collect();
     thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut runtime = tokio::runtime::Builder::new_current_thread();
+            runtime.enable_time().build().unwrap().block_on(hub.walk());
+        });
         let followers: Vec<_> = all_rooms
             .iter()
             .map(|rooms| (rooms, scope.spawn(|| follow(&hub, rooms))))
             .collect();
         let comers_and_goers = scope.spawn(|| {
-            (0..20_000).for_each(|round| drop(Subscriber::new(hub.clone(), &[room(round % ROOMS)])));
+            for round in 0..20_000 / crowd {
+                drop((0..crowd).map(|_| enter(round % ROOMS)).collect::<Vec<_>>());
+            }
         });
         let mut rng = StdRng::seed_from_u64(1);
         let mut next = 0;
@@ -211,6 +230,7 @@ fn subscribers_on_threads_of_their_own_miss_no_wake_and_no_event() {
             );
         }
         comers_and_goers.join().unwrap();
+        hub.close();
     });
 }
 

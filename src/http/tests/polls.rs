@@ -257,3 +257,38 @@ async fn what_a_long_poll_brings_is_complete_up_to_when_it_came() {
     };
     assert_eq!(page(answer.unwrap()).await, (vec![4], "7.4".into(), false));
 }
+
+#[tokio::test]
+async fn a_cursor_of_a_relay_that_is_ahead_waits_for_this_one_to_catch_up() {
+    let app = App::new();
+    app.commit([1]);
+    for ahead in ["8.0", "7.2"] {
+        let request = Request::get(format!("{ROOM}?wait=60&after={ahead}"));
+        let request = request.body(Body::empty()).unwrap();
+        let mut asked = Box::pin(app.router.clone().oneshot(request));
+        assert!(poll!(asked.as_mut()).is_pending(), "{ahead}");
+        assert_eq!(app.source.hub().population().1, 0, "{ahead}: it waits for a read");
+    }
+}
+
+#[tokio::test]
+async fn what_comes_while_rows_are_listed_follows_them_in_the_same_long_poll() {
+    let app = App::new();
+    app.table.lists.store(true, Ordering::Relaxed);
+    app.commit([1]);
+    app.table.held.send_replace(true);
+    let meanwhile = async {
+        app.subscribed().await;
+        app.commit([2]);
+        app.table.held.send_replace(false);
+    };
+    let path = format!("{ROOM}?wait=60&last=5");
+    let (response, ()) = tokio::join!(app.get(&path, &[]), meanwhile);
+    assert_eq!(response.status(), 200);
+    let answer = body_json(response).await;
+    assert_eq!(answer["events"].as_array().unwrap().len(), 2, "{answer}");
+    assert_eq!(
+        (&answer["cursor"], &answer["more"]),
+        (&json!("7.2"), &json!(false))
+    );
+}

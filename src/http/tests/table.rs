@@ -8,11 +8,11 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
-use crate::cursor::IdRange;
+use crate::cursor::{IdRange, OpenSet};
 use crate::event::Row;
 use crate::feed::Table;
 use crate::pg::PgError;
-use crate::pg::answer::Page;
+use crate::pg::answer::{Newest, Page};
 use crate::room::Room;
 
 #[derive(Default)]
@@ -20,6 +20,8 @@ pub(super) struct MemoryTable {
     rows: Mutex<Vec<Row>>,
     /// Whether reads fail.
     pub(super) away: AtomicBool,
+    /// Whether its rows have an order beside that of a journal that is followed.
+    pub(super) lists: AtomicBool,
     /// Whether reads of pages, and of where they begin, wait.
     pub(super) held: watch::Sender<bool>,
     /// Pages that were read.
@@ -87,6 +89,31 @@ impl Table for MemoryTable {
         let found = self
             .select(rooms, ranges)
             .map(|rows| rows.get(rows.len().saturating_sub(count)).map(|row| row.id));
+        self.once_let_go(found)
+    }
+
+    fn lists_rows(&self) -> bool {
+        self.lists.load(Ordering::Relaxed)
+    }
+
+    fn newest<'a>(
+        &'a self,
+        rooms: &'a [Room],
+        unseen: &'a [IdRange],
+        highest: i64,
+        count: usize,
+    ) -> BoxFuture<'a, Result<Option<Newest>, PgError>> {
+        let seen = OpenSet::above(0).difference(&OpenSet::above(highest));
+        let found = self.select(rooms, &seen).map(|mut rows| {
+            rows.retain(|row| {
+                !unseen
+                    .iter()
+                    .any(|range| (range.low..=range.high).contains(&row.id))
+            });
+            let cut = rows.len() > count;
+            rows.drain(..rows.len().saturating_sub(count));
+            Some(Newest { rows, cut })
+        });
         self.once_let_go(found)
     }
 
