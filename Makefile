@@ -13,7 +13,7 @@ export RUST_TEST_THREADS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: ## install what is missing: a C compiler, a PostgreSQL (quick when all is there)
+setup: ## install what is missing: a C compiler, make, a PostgreSQL (quick when all is there)
 	@scripts/setup.sh
 
 build: setup ## build the program

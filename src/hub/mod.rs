@@ -8,6 +8,7 @@
 //! waker, then looks whether its rooms have changed.
 
 mod census;
+mod joins;
 mod publish;
 mod ring;
 mod room_cell;

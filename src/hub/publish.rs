@@ -197,20 +197,12 @@ impl Draft {
     /// Adds the newest event of `other`, whose frame is the same here. Copied, not shared: the frames of a segment lie
     /// side by side, and a slice of the other's bytes would pin all of them when that one's ring has dropped them.
     fn add_newest_of(&mut self, other: &Self) {
-        let (newest, before) = match &other.entries[..] {
+        let (newest, from) = match &other.entries[..] {
             [.., before, newest] => (newest, before.frame_end),
             [newest] => (newest, 0),
             [] => return,
         };
-        let at = self.bytes.len();
-        self.bytes
-            .extend_from_slice(&other.bytes[before..newest.frame_end]);
-        self.entries.push(Entry {
-            number: newest.number,
-            id: newest.id,
-            json: newest.json.start - before + at..newest.json.end - before + at,
-            frame_end: self.bytes.len(),
-            open_after: newest.open_after.clone(),
-        });
+        self.entries.push(newest.moved(from, self.bytes.len()));
+        self.bytes.extend_from_slice(&other.bytes[from..newest.frame_end]);
     }
 }

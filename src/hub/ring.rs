@@ -36,6 +36,19 @@ pub struct Entry {
     pub open_after: Arc<OpenSet>,
 }
 
+impl Entry {
+    /// The same in other bytes, where what stood at `from` stands at `to`.
+    pub(super) fn moved(&self, from: usize, to: usize) -> Self {
+        Self {
+            number: self.number,
+            id: self.id,
+            json: self.json.start - from + to..self.json.end - from + to,
+            frame_end: self.frame_end - from + to,
+            open_after: self.open_after.clone(),
+        }
+    }
+}
+
 /// The events that one read brought to one room. Never empty.
 #[derive(Debug)]
 pub struct Segment {
@@ -52,19 +65,17 @@ impl Segment {
         self.entries.last().map_or(0, |entry| entry.number)
     }
 
+    /// Where the frame of an entry begins in the bytes, or the last one ends.
+    pub(super) fn start_of(&self, entry: usize) -> usize {
+        match entry {
+            0 => 0,
+            _ => self.entries[entry - 1].frame_end,
+        }
+    }
+
     /// The frames of a run of entries: a slice, not a copy.
     pub fn frames(&self, run: Range<usize>) -> Bytes {
-        let start = if run.start == 0 {
-            0
-        } else {
-            self.entries[run.start - 1].frame_end
-        };
-        let end = if run.end == 0 {
-            0
-        } else {
-            self.entries[run.end - 1].frame_end
-        };
-        self.bytes.slice(start..end)
+        self.bytes.slice(self.start_of(run.start)..self.start_of(run.end))
     }
 }
 
@@ -104,6 +115,13 @@ impl Ring {
     /// Whether every event after delivery `number` stands here.
     pub fn reaches(&self, number: u64) -> bool {
         number >= self.complete_from
+    }
+
+    /// The delivery number of the newest event, or from which on there is none.
+    pub fn newest(&self) -> u64 {
+        self.segments
+            .back()
+            .map_or(self.complete_from, |newest| newest.last_number())
     }
 
     /// Whether the segment that ended at delivery `last_number` was not dropped yet.

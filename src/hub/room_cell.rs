@@ -3,7 +3,7 @@
 //! Two locks, so that the publisher, who wakes thousands, does not hold those up whom it has woken; and a number beside them, so
 //! that one who is up to date finds out without a lock.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::task::Waker;
 use std::time::Duration;
@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use crate::room::Room;
 
+use super::joins::Joins;
 use super::walks::{FEW, Turn, rest_after};
 use super::{Position, Ring};
 
@@ -24,6 +25,10 @@ pub(super) struct RoomCell {
     newest: AtomicU64,
     /// Appended since the room is held, for the census.
     events: AtomicU64,
+    /// What is in the ring, for those who missed more than one read.
+    pub joins: Joins,
+    /// Whether there were more than [`FEW`] when something was announced last.
+    is_crowded: AtomicBool,
     members: Mutex<Members>,
 }
 
@@ -86,6 +91,8 @@ impl RoomCell {
             ring: RwLock::new(Ring::new(present.clone())),
             newest: AtomicU64::new(present.number),
             events: AtomicU64::new(0),
+            joins: Joins::default(),
+            is_crowded: AtomicBool::new(false),
             members: Mutex::new(members),
         }
     }
@@ -96,7 +103,14 @@ impl RoomCell {
 
     /// To change it; [`RoomCell::announce`] what was changed.
     pub(super) fn ring_mut(&self) -> RwLockWriteGuard<'_, Ring> {
-        self.ring.write().expect("no holder of a ring panics")
+        let ring = self.ring.write().expect("no holder of a ring panics");
+        self.joins.forget();
+        ring
+    }
+
+    /// Whether many missed what one has missed.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.is_crowded.load(Ordering::Relaxed)
     }
 
     fn members(&self) -> MutexGuard<'_, Members> {
@@ -110,6 +124,8 @@ impl RoomCell {
     pub(super) fn announce(&self, number: u64) -> bool {
         self.newest.fetch_max(number, Ordering::Release);
         let mut members = self.members();
+        self.is_crowded
+            .store(members.wakers.len() > FEW, Ordering::Relaxed);
         if let Some(walk) = &mut members.walk {
             walk.again = true;
             return false;

@@ -167,18 +167,34 @@ impl Place {
         if !ring.reaches(after) {
             return Pull::Overtaken;
         }
-        let mut runs = ring.between(after, up_to).map(Piece::from_run);
-        let Some(first) = runs.next() else {
+        let mut runs = ring.between(after, up_to);
+        let Some(first) = runs.next().map(Piece::from_run) else {
             return Pull::Nothing;
         };
+        let alone = |first| Pull::Pieces {
+            first,
+            rest: Vec::new(),
+        };
+        // A read that is being published stands in the ring, and is not to be seen before it is published everywhere.
+        let is_shared = ring.newest() <= up_to && self.cell.is_crowded();
+        if first.last_number() == ring.newest() {
+            return alone(first);
+        }
+        if let Some(joined) = is_shared.then(|| self.cell.joins.find(after)).flatten() {
+            return alone(joined);
+        }
         let mut bytes = first.bytes();
-        let rest = runs
+        let rest: Vec<Piece> = runs
+            .map(Piece::from_run)
             .take_while(|piece| {
                 bytes += piece.bytes();
                 bytes <= PULL_BYTES
             })
             .collect();
-        Pull::Pieces { first, rest }
+        match is_shared && !rest.is_empty() {
+            true => alone(self.cell.joins.join(after, std::iter::once(&first).chain(&rest))),
+            false => Pull::Pieces { first, rest },
+        }
     }
 }
 
@@ -220,6 +236,16 @@ impl Piece {
             segment: segment.clone(),
             run,
         }
+    }
+
+    /// All of a segment.
+    pub(super) fn whole(segment: Arc<Segment>) -> Self {
+        let run = 0..segment.entries.len();
+        Self { segment, run }
+    }
+
+    fn last_number(&self) -> u64 {
+        self.segment.entries[self.run.end - 1].number
     }
 
     fn first_number(&self) -> u64 {
