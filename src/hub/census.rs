@@ -35,37 +35,15 @@ impl Hub {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use crate::cursor::OpenSet;
-    use crate::event::{Row, RowBody};
-    use crate::hub::{HubLimits, RingLimits, Subscriber};
+    use crate::hub::Subscriber;
+    use crate::hub::fixtures::{self, publish};
 
     use super::*;
 
     /// A hub that keeps the two newest events of each room.
     fn hub() -> Arc<Hub> {
-        let hub = Hub::new(HubLimits {
-            ring: RingLimits {
-                events: 2,
-                bytes: usize::MAX,
-            },
-            total_bytes: usize::MAX,
-            linger: Duration::ZERO,
-        });
-        hub.restart(7, OpenSet::above(0));
-        hub
-    }
-
-    /// Publishes a read with one row of `room` for each id.
-    fn publish(hub: &Hub, room: &str, ids: std::ops::Range<i64>) {
-        hub.publish(|publication| {
-            for id in ids.clone() {
-                let row = Row::inserted(id, Some(Room::canonical(room)), RowBody::Json("{}".into()));
-                publication.deliver(&row, &OpenSet::above(id));
-            }
-            OpenSet::above(ids.end - 1)
-        });
+        fixtures::hub(2)
     }
 
     /// Name, subscribers, events and whether the ring has bytes, by name.
@@ -97,9 +75,9 @@ mod tests {
         let [a, b] = ["a", "b"].map(Room::canonical);
         let one = Subscriber::new(hub.clone(), &[a.clone(), b]);
         let two = Subscriber::new(hub.clone(), &[a, Room::all()]);
-        publish(&hub, "a", 1..6);
-        publish(&hub, "a", 6..7);
-        publish(&hub, "nobody is in it", 7..9);
+        publish(&hub, "a", 1..=5);
+        publish(&hub, "a", 6..=6);
+        publish(&hub, "nobody is in it", 7..=8);
         let row = |name: &str, subscribers, events, holds| (name.to_owned(), subscribers, events, holds);
         assert_eq!(
             census(&hub),
@@ -112,7 +90,7 @@ mod tests {
         );
         // Counts go on when the rings begin anew: a rate would otherwise break off.
         hub.restart(8, OpenSet::above(0));
-        publish(&hub, "a", 1..2);
+        publish(&hub, "a", 1..=1);
         assert_eq!(census(&hub)[1], row("a", 1, 7, true));
         drop(one);
     }

@@ -78,43 +78,16 @@ impl Segment {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use bytes::Bytes;
 
     use crate::cursor::OpenSet;
-    use crate::event::{Row, RowBody};
-    use crate::hub::{Hub, HubLimits, Pull, RingLimits, Subscriber};
-    use crate::room::Room;
+    use crate::hub::fixtures::{enter, hub, publish};
+    use crate::hub::{Hub, Pull, Subscriber};
 
     use super::*;
 
-    fn hub() -> Arc<Hub> {
-        let hub = Hub::new(HubLimits {
-            ring: RingLimits {
-                events: 3,
-                bytes: usize::MAX,
-            },
-            total_bytes: usize::MAX,
-            linger: Duration::ZERO,
-        });
-        hub.restart(7, OpenSet::above(0));
-        hub
-    }
-
     fn crowd(hub: &Arc<Hub>, size: usize) -> Vec<Subscriber> {
-        let room = [Room::canonical("a")];
-        (0..size).map(|_| Subscriber::new(hub.clone(), &room)).collect()
-    }
-
-    /// A read with one row, which is delivery `id` + 1.
-    fn publish(hub: &Hub, id: i64) {
-        let body = RowBody::Json(format!("{{\"n\":{id}}}"));
-        let row = Row::inserted(id, Some(Room::canonical("a")), body);
-        hub.publish(|publication| {
-            publication.deliver(&row, &OpenSet::above(id));
-            OpenSet::above(id)
-        });
+        (0..size).map(|_| enter(hub, "a")).collect()
     }
 
     /// The frames behind a delivery, and in how many pieces they come.
@@ -141,11 +114,11 @@ mod tests {
 
     #[test]
     fn a_crowd_that_missed_several_reads_shares_their_bytes() {
-        let (few, many) = (hub(), hub());
+        let (few, many) = (hub(3), hub(3));
         let (one, crowd) = (crowd(&few, 1), crowd(&many, 100));
         for id in 1..=3 {
-            publish(&few, id);
-            publish(&many, id);
+            publish(&few, "a", id..=id);
+            publish(&many, "a", id..=id);
         }
         let (expected, pieces) = pull(&one[0], 1);
         assert_eq!(pieces, 3);
@@ -158,15 +131,28 @@ mod tests {
     }
 
     #[test]
-    fn the_next_event_is_no_part_of_what_was_joined_before_it() {
-        let hub = hub();
+    fn the_times_of_what_is_joined_are_taken_once() {
+        let hub = hub(3);
         let crowd = crowd(&hub, 100);
-        (1..=2).for_each(|id| publish(&hub, id));
+        (1..=2).for_each(|id| publish(&hub, "a", id..=id));
+        let times = |subscriber: &Subscriber| match subscriber.pull(1) {
+            Pull::Pieces { first, .. } => first.segment.times.take().to_vec(),
+            Pull::Overtaken | Pull::Nothing => panic!("there are two"),
+        };
+        assert_eq!(times(&crowd[0]), [1, 2]);
+        assert!(times(&crowd[1]).is_empty());
+    }
+
+    #[test]
+    fn the_next_event_is_no_part_of_what_was_joined_before_it() {
+        let hub = hub(3);
+        let crowd = crowd(&hub, 100);
+        (1..=2).for_each(|id| publish(&hub, "a", id..=id));
         let (before, _) = pull(&crowd[0], 1);
-        publish(&hub, 3);
+        publish(&hub, "a", 3..=3);
         let (after, _) = pull(&crowd[1], 1);
         assert!(after.starts_with(&before) && after.len() > before.len());
-        publish(&hub, 4);
+        publish(&hub, "a", 4..=4);
         assert!(
             matches!(crowd[2].pull(1), Pull::Overtaken),
             "the ring holds three"

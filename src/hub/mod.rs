@@ -8,6 +8,8 @@
 //! waker, then looks whether its rooms have changed.
 
 mod census;
+#[cfg(test)]
+mod fixtures;
 mod joins;
 mod publish;
 mod ring;
@@ -213,5 +215,19 @@ impl Hub {
             state.rooms.len(),
             state.rooms.values().map(|cell| cell.population()).sum(),
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hub_that_is_closed_stays_closed() {
+        let hub = fixtures::hub(1);
+        let subscriber = fixtures::enter(&hub, "a");
+        hub.close();
+        hub.restart(8, OpenSet::above(0));
+        assert!(matches!(subscriber.join(), Joined::Closed));
     }
 }

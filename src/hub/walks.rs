@@ -149,10 +149,8 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::{Context, Poll, Wake};
 
-    use crate::cursor::OpenSet;
-    use crate::event::{Op, Row, RowBody};
-    use crate::hub::{HubLimits, Pull, RingLimits, Subscriber};
-    use crate::room::Room;
+    use crate::hub::fixtures::{enter, hub, publish};
+    use crate::hub::{Pull, Subscriber};
 
     use super::*;
 
@@ -167,23 +165,6 @@ mod tests {
         }
     }
 
-    /// A read with one row.
-    fn publish(hub: &Hub, room: &str, id: i64) {
-        let row = Row {
-            id,
-            op: Op::Insert,
-            room: Some(Room::canonical(room)),
-            key: None,
-            time: None,
-            body: RowBody::Json("{}".into()),
-        };
-        hub.publish(|publication| {
-            let open = OpenSet::above(id);
-            publication.deliver(&row, &open);
-            open
-        });
-    }
-
     /// A room whose subscribers wait, each with a count of how often it was woken.
     struct Crowded {
         hub: Arc<Hub>,
@@ -193,17 +174,8 @@ mod tests {
 
     impl Crowded {
         fn new(size: usize) -> Self {
-            let hub = Hub::new(HubLimits {
-                ring: RingLimits {
-                    events: 100,
-                    bytes: usize::MAX,
-                },
-                total_bytes: usize::MAX,
-                linger: Duration::ZERO,
-            });
-            hub.restart(7, OpenSet::above(0));
-            let room = [Room::canonical("a")];
-            let members = (0..size).map(|_| (Subscriber::new(hub.clone(), &room), Arc::default()));
+            let hub = hub(100);
+            let members = (0..size).map(|_| (enter(&hub, "a"), Arc::default()));
             let mut crowded = Self {
                 members: members.collect(),
                 number: 1,
@@ -224,7 +196,7 @@ mod tests {
         }
 
         fn publish(&mut self, id: i64) {
-            publish(&self.hub, "a", id);
+            publish(&self.hub, "a", id..=id);
             self.number += 1;
         }
 
@@ -301,16 +273,13 @@ mod tests {
     async fn a_small_room_does_not_wait_for_a_walk() {
         let mut crowd = Crowded::new(CROWD);
         let mut small = Crowded {
-            members: vec![(
-                Subscriber::new(crowd.hub.clone(), &[Room::canonical("b")]),
-                Arc::default(),
-            )],
+            members: vec![(enter(&crowd.hub, "b"), Arc::default())],
             hub: crowd.hub.clone(),
             number: 1,
         };
         small.wait_again();
         crowd.publish(1);
-        publish(&crowd.hub, "b", 2);
+        publish(&crowd.hub, "b", 2..=2);
         assert_eq!((small.total(), crowd.total()), (1, 0));
     }
 
@@ -318,7 +287,8 @@ mod tests {
     async fn a_crowd_is_told_of_the_end_and_the_walks_end() {
         let crowd = Crowded::new(CROWD);
         crowd.hub.close();
-        crowd.hub.walk().await;
+        let walked = tokio::time::timeout(Duration::from_secs(1), crowd.hub.walk()).await;
+        assert_eq!(walked, Ok(()), "it ends");
         assert_eq!(crowd.woken(), [1; CROWD]);
         assert!(matches!(crowd.members[0].0.pull(1), Pull::Overtaken));
     }

@@ -59,7 +59,6 @@ pub(super) struct Follow {
     next_read: Instant,
     /// Reads that are asked for have an interval, too: a crowd that comes back is one read every now and then.
     next_requested: Instant,
-    requested_interval: Duration,
     next_table_xmin: Instant,
     next_save: Instant,
 }
@@ -95,7 +94,6 @@ impl Follow {
             pauses: Pauses::new(&pace),
             next_read: now,
             next_requested: now,
-            requested_interval: pace.poll_interval,
             next_table_xmin: now,
             next_save: now,
         }
@@ -209,7 +207,6 @@ impl Follow {
         // Noted before the statement is sent: what is heard or asked for meanwhile causes another read.
         self.requests.mark_unchanged();
         let number = self.control.read_begins();
-        self.next_requested = after(self.requested_interval);
         let _ = self.heed_bell();
         // Here, too, and not only while waiting: what the old statements name may be why there is no read to wait after.
         if self.plan.has_changed().unwrap_or(false) {
@@ -219,6 +216,7 @@ impl Follow {
             // The supervisor was told as well; the new plan wakes the wait.
             Err(ReadError::Replanned) => {
                 self.next_read = Instant::now() + REPLAN_INTERVAL;
+                self.next_requested = self.next_read;
                 return Ok(Action::Wait);
             }
             outcome => outcome?,

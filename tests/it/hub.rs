@@ -178,13 +178,13 @@ fn subscribers_on_threads_of_their_own_miss_no_wake_and_no_event() {
     nobody_misses_anything(1);
 }
 
-/// More than are woken at once: rooms 0 and 2 are walked for as long as the crowd is there, which comes and goes in the others.
+/// More than are woken at once: a crowd stays in rooms 0 and 2, which are walked, and another comes to each room in turn and goes.
 #[test]
 fn subscribers_of_crowded_rooms_miss_no_wake_and_no_event() {
     nobody_misses_anything(200);
 }
 
-/// Beside those who follow, `crowd` subscribers are in each room of an even number.
+/// Beside those who follow, `crowd` subscribers stay in each room of an even number, and as many come and go.
 fn nobody_misses_anything(crowd: usize) {
     let hub = hub(AMPLE);
     let all_rooms = [&[0][..], &[1], &[2], &[3], &[0, 1], &[3, 1, 2]];

@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
-use crate::cursor::{IdRange, OpenSet};
+use crate::cursor::IdRange;
 use crate::event::Row;
 use crate::feed::Table;
 use crate::pg::PgError;
@@ -52,12 +52,14 @@ impl MemoryTable {
             row.room
                 .as_ref()
                 .is_some_and(|room| rooms == [Room::all()] || rooms.contains(room))
-                && ranges
-                    .iter()
-                    .any(|range| (range.low..=range.high).contains(&row.id))
+                && contains(ranges, row.id)
         };
         Ok(self.rows.lock().unwrap().iter().filter(wanted).cloned().collect())
     }
+}
+
+fn contains(ranges: &[IdRange], id: i64) -> bool {
+    ranges.iter().any(|range| (range.low..=range.high).contains(&id))
 }
 
 impl Table for MemoryTable {
@@ -103,13 +105,12 @@ impl Table for MemoryTable {
         highest: i64,
         count: usize,
     ) -> BoxFuture<'a, Result<Option<Newest>, PgError>> {
-        let seen = OpenSet::above(0).difference(&OpenSet::above(highest));
-        let found = self.select(rooms, &seen).map(|mut rows| {
-            rows.retain(|row| {
-                !unseen
-                    .iter()
-                    .any(|range| (range.low..=range.high).contains(&row.id))
-            });
+        let up_to = IdRange {
+            low: 1,
+            high: highest,
+        };
+        let found = self.select(rooms, &[up_to]).map(|mut rows| {
+            rows.retain(|row| !contains(unseen, row.id));
             let cut = rows.len() > count;
             rows.drain(..rows.len().saturating_sub(count));
             Some(Newest { rows, cut })
