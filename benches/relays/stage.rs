@@ -27,6 +27,10 @@ const FIRST_ROW: Duration = Duration::from_secs(20);
 /// How long after a load a delivery may come. What comes later is lost.
 const DRAIN: Duration = Duration::from_secs(10);
 
+/// A relay that has been up for a while is what users meet: ours begins to poll, and has itself be rung once it was quiet for a
+/// second (`--quiet-after`).
+const REST: Duration = Duration::from_millis(1_500);
+
 /// How long there may be none at all before that, in nanoseconds: what is lost needs no waiting for.
 const SILENCE: u64 = 2_000_000_000;
 
@@ -250,6 +254,11 @@ impl Stage {
             eprintln!("    {closed} streams were cut off while they connected");
         }
         Ok(crowd)
+    }
+
+    /// Nothing is written for [`REST`].
+    pub fn rest(&self, crowd: &mut Crowd) -> anyhow::Result<()> {
+        crowd.run_until(REST, |_| Ok(false)).map(drop)
     }
 
     /// Writes a load while the crowd reads; returns when the writer has done.

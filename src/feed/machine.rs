@@ -5,21 +5,19 @@ use std::task::{Context, Poll, ready};
 
 use crate::cursor::{Cursor, OpenSet};
 use crate::hub::{Hub, Joined, Piece, Position, Pull, Subscriber};
-use crate::room::Room;
 
 use super::at::At;
 use super::open::{Open, after_row};
 use super::replay::{Failed, Listing, Page, Replays, Request};
-use super::stage::Stage;
+use super::stage::{Looking, Replaying, Stage};
 use super::{Batch, FeedError, ResetCode, Start, Step, Subscription};
 
 /// One subscriber's stream of steps. It never ends by itself.
 pub struct Feed {
     subscriber: Subscriber,
     replays: Arc<Replays>,
-    rooms: Arc<[Room]>,
-    last: usize,
-    page_rows: usize,
+    last: u32,
+    page_rows: u32,
     /// Where to begin; `None` once the feed has a position, which is nearly always.
     start: Option<Box<Start>>,
     /// The cursor was held against the sequence and the table.
@@ -44,12 +42,12 @@ impl Feed {
             last,
             page_rows,
         } = subscription;
+        let rows = |count| u32::try_from(count).unwrap_or(u32::MAX);
         Self {
             subscriber: Subscriber::new(hub.clone(), &rooms),
             replays: replays.clone(),
-            rooms: rooms.into(),
-            last,
-            page_rows,
+            last: rows(last),
+            page_rows: rows(page_rows),
             start: Some(Box::new(start)),
             checked: false,
             admitted: false,
@@ -80,16 +78,16 @@ impl Feed {
                     let ceiling = ready!(ceiling.as_mut().poll(cx));
                     self.on_ceiling(ceiling)?
                 }
-                Stage::Locating { found, .. } => {
-                    let found = ready!(found.as_mut().poll(cx));
+                Stage::Locating(looking) => {
+                    let found = ready!(looking.found.as_mut().poll(cx));
                     self.on_located(found)?
                 }
-                Stage::Listing { found, .. } => {
-                    let found = ready!(found.as_mut().poll(cx));
+                Stage::Listing(looking) => {
+                    let found = ready!(looking.found.as_mut().poll(cx));
                     self.on_listed(found)?
                 }
-                Stage::Replaying { page, .. } => {
-                    let page = ready!(page.as_mut().poll(cx));
+                Stage::Replaying(replaying) => {
+                    let page = ready!(replaying.page.as_mut().poll(cx));
                     self.on_page(page)?
                 }
                 Stage::Following { .. } => ready!(self.poll_follow(cx)),
@@ -206,24 +204,25 @@ impl Feed {
             return self.follow_after_replay(open, at.present.clone(), at);
         }
         self.start = Some(Box::new(Start::Now));
-        let rooms = self.rooms.clone();
+        let (rooms, last) = (self.subscriber.rooms(), self.last as usize);
         self.stage = if self.replays.lists_rows() {
             let unseen = at.present.open.ranges().collect();
-            let found = Box::pin(self.replays.list(rooms, unseen, i64::MAX, self.last));
-            Stage::Listing { joined: at, found }
+            let found = Box::pin(self.replays.list(rooms, unseen, i64::MAX, last));
+            Stage::Listing(Box::new(Looking { found, joined: at }))
         } else {
             let ranges = OpenSet::above(0).difference(&at.present.open);
-            let found = Box::pin(self.replays.nth_newest(rooms, ranges, self.last));
-            Stage::Locating { joined: at, found }
+            let found = Box::pin(self.replays.nth_newest(rooms, ranges, last));
+            Stage::Locating(Box::new(Looking { found, joined: at }))
         };
         None
     }
 
     /// The rows as they stand, without those whose insertion the tail had not seen, and then what it sees from there on.
     fn on_listed(&mut self, found: Result<Listing, Failed>) -> Result<Option<Step>, FeedError> {
-        let Stage::Listing { joined, .. } = std::mem::replace(&mut self.stage, Stage::Join) else {
+        let Stage::Listing(looking) = std::mem::replace(&mut self.stage, Stage::Join) else {
             return Ok(None);
         };
+        let joined = looking.joined;
         let Listing { events, .. } = found?;
         let open = OpenSet::clone(&joined.present.open);
         self.follow_after_replay(open, joined.present.clone(), joined);
@@ -231,9 +230,10 @@ impl Feed {
     }
 
     fn on_located(&mut self, found: Result<Option<i64>, Failed>) -> Result<Option<Step>, FeedError> {
-        let Stage::Locating { joined, .. } = std::mem::replace(&mut self.stage, Stage::Join) else {
+        let Stage::Locating(looking) = std::mem::replace(&mut self.stage, Stage::Join) else {
             return Ok(None);
         };
+        let joined = looking.joined;
         let found = found?;
         let present = OpenSet::clone(&joined.present.open);
         let open = match found {
@@ -273,22 +273,23 @@ impl Feed {
     fn replay(&self, from: Position, present: Position) -> Stage {
         let request = Request {
             epoch: self.epoch,
-            rooms: self.rooms.clone(),
+            rooms: self.subscriber.rooms(),
             wanted: self.open.set().clone(),
             base: OpenSet::clone(&from.open),
-            max_rows: self.page_rows,
+            max_rows: self.page_rows as usize,
         };
-        Stage::Replaying {
+        Stage::Replaying(Box::new(Replaying {
             page: Box::pin(self.replays.page(request)),
             from,
             present,
-        }
+        }))
     }
 
     fn on_page(&mut self, page: Result<Page, Failed>) -> Result<Option<Step>, FeedError> {
-        let Stage::Replaying { from, present, .. } = std::mem::replace(&mut self.stage, Stage::Join) else {
+        let Stage::Replaying(replaying) = std::mem::replace(&mut self.stage, Stage::Join) else {
             return Ok(None);
         };
+        let Replaying { from, present, .. } = *replaying;
         let (segment, rest) = match page? {
             Page::Events { segment, rest } => (segment, rest),
             Page::Expired => return Ok(self.on_expired()),

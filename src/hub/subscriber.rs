@@ -92,6 +92,11 @@ impl Subscriber {
         }
     }
 
+    /// The rooms it is in, as the hub names them: nobody else needs to keep them.
+    pub fn rooms(&self) -> Arc<[Room]> {
+        self.places.iter().map(|place| place.cell.room.clone()).collect()
+    }
+
     /// Where the tail stands, with an anchor that fits, in one instant.
     pub fn join(&self) -> Joined {
         let state = self.hub.lock();

@@ -30,8 +30,9 @@ const LAST_READS: usize = 8;
 /// After each read there is a pause of this part of it at least: it may have been work after all.
 const PAUSE_PART: u32 = 2;
 
-/// Quiet is a quarter of a storm's rate: far enough below it that a steady load does not toggle the flag.
-const QUIET_SHARE: u32 = 4;
+/// Quiet is this part of a storm's rate, in hundredths. A hundred rows a second still ring, since polling would bring them later;
+/// and a steady load at a storm's rate does not toggle the flag: of 200 bells expected in a second so few never come by chance.
+const QUIET_PERCENT: u64 = 60;
 
 /// What the operator can set.
 #[derive(Clone, Copy, Debug)]
@@ -102,13 +103,13 @@ impl Rates {
             >= storm
     }
 
-    /// For [`PaceOptions::quiet_after`] both came at less than a quarter of that rate.
+    /// For [`PaceOptions::quiet_after`] both came at three fifths of that rate or less.
     pub fn is_quiet(&self, now: Instant) -> bool {
         let span = self.options.quiet_after;
         if now.saturating_duration_since(self.since) < span {
             return false;
         }
-        let quiet = at_rate(self.options.busy_bells_per_second, span) / u64::from(QUIET_SHARE);
+        let quiet = at_rate(self.options.busy_bells_per_second, span) * QUIET_PERCENT / 100;
         self.bells
             .count(span, now)
             .max(self.fruitful_reads.count(span, now))
@@ -276,12 +277,29 @@ mod tests {
             calm.bells(1, start + ms(at * 100));
         }
         assert!(calm.is_quiet(start + ms(4_999)), "ten rows a second are no load");
-        calm.bells(20, start + ms(5_000));
+        calm.bells(31, start + ms(5_000));
         assert!(!calm.is_quiet(start + ms(5_010)));
         assert!(calm.is_quiet(start + ms(5_260)));
         calm.restart_quiet(start + ms(6_000));
         assert!(!calm.is_quiet(start + ms(6_100)));
         assert!(calm.is_quiet(start + ms(6_250)));
+    }
+
+    #[test]
+    fn a_hundred_rows_a_second_ring_and_two_hundred_do_not() {
+        let start = Instant::now();
+        let after_a_second = |apart: u64| {
+            let mut steady = rates(start);
+            for at in (0..1_000).step_by(apart as usize) {
+                steady.bells(1, start + ms(at));
+                steady.fruitful_read(start + ms(at));
+            }
+            let now = start + ms(999);
+            (steady.is_quiet(now), steady.is_stormy(now))
+        };
+        assert_eq!(after_a_second(10), (true, false));
+        assert_eq!(after_a_second(7), (false, false), "in between it stays as it was");
+        assert_eq!(after_a_second(5), (false, true));
     }
 
     #[test]

@@ -40,6 +40,7 @@ fn one(
 ) -> anyhow::Result<()> {
     let stage = world.stage(contestant, 1)?;
     let mut crowd = stage.warm_crowd(Plan::streams(SUBSCRIBERS))?;
+    stage.rest(&mut crowd)?;
     for rate in RATES {
         let load = Load::new(rate, setting.seconds(SECONDS));
         let run = stage.run(&mut crowd, load)?;

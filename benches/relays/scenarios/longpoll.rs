@@ -33,6 +33,7 @@ fn measure(world: &mut World, setting: &Setting, figures: &mut Figures) {
                 attempt(figures, place, |figures| {
                     let stage = world.stage(&contestant, rooms)?;
                     let mut crowd = stage.warm_crowd(Plan::polls(clients))?;
+                    stage.rest(&mut crowd)?;
                     let run = stage.run(&mut crowd, Load::new(rate, setting.seconds(SECONDS)))?;
                     figures.add(place, "deliveries", "1/s", run.per_second());
                     figures.add(place, "answers", "1/s", run.measured.answers as f64 / run.seconds);
