@@ -19,7 +19,9 @@ pub(super) enum Stage {
     Listing(Box<Looking<Listing>>),
     Replaying(Box<Replaying>),
     /// Follows; `present` until ready was said.
-    Following { present: Option<Position> },
+    Following {
+        present: Option<Position>,
+    },
 }
 
 /// Asks for the newest.

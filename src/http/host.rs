@@ -22,17 +22,13 @@ use super::client_address::Peer;
 use super::error::{ApiError, ErrorCode};
 use super::origin::authority;
 
-/// Refuses requests by a name that may be a stranger's, where [`super::HttpSettings::local_names_only`] says so. A trusted
-/// proxy hands on names that its operator gave it.
+/// Refuses requests by a name that may be a stranger's. A trusted proxy hands on names that its operator gave it.
 pub(super) async fn refuse_strange_names(
     State(shared): State<Arc<Shared>>,
     request: Request,
     next: Next,
 ) -> Response {
     let settings = &shared.settings;
-    if !settings.local_names_only {
-        return next.run(request).await;
-    }
     let (parts, body) = request.into_parts();
     let peer = parts.extensions.get::<Peer>();
     let is_proxy = peer.is_some_and(|Peer(peer)| settings.limits.trusted().contains(peer.ip()));

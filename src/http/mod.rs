@@ -51,13 +51,12 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::header::{ACCEPT, CONNECTION, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS};
-use axum::http::{HeaderValue, Version};
-use axum::middleware::{Next, from_fn, from_fn_with_state, map_response};
+use axum::http::{HeaderMap, HeaderValue, Version};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Predicate};
-use tower_http::set_header::SetResponseHeaderLayer;
 
 pub use error::{ApiError, ErrorCode};
 pub use handover::Endless;
@@ -175,12 +174,14 @@ fn operations() -> Router<Arc<Shared>> {
 
 /// Answers what no route does and who comes by a strange name, compresses, and survives panics of handlers.
 fn with_fallbacks(routes: Router, shared: &Arc<Shared>) -> Router {
-    routes
+    let routes = routes
         .method_not_allowed_fallback(method_not_allowed)
-        .fallback(not_found)
-        .layer(from_fn_with_state(shared.clone(), host::refuse_strange_names))
-        .layer(compression())
-        .layer(from_fn(answer_panics))
+        .fallback(not_found);
+    let routes = match shared.settings.local_names_only {
+        true => routes.layer(from_fn_with_state(shared.clone(), host::refuse_strange_names)),
+        false => routes,
+    };
+    routes.layer(compression()).layer(from_fn(answer_panics))
 }
 
 /// A compressor holds back what a stream has sent; SSE is left alone by default.
@@ -189,24 +190,25 @@ fn compression() -> CompressionLayer<impl Predicate> {
     CompressionLayer::new().compress_when(compressible)
 }
 
-/// What stands around every answer: its headers, and the request's id.
+/// What stands around every answer: the request's id, and its headers.
 fn surrounded(routes: Router, shared: &Arc<Shared>) -> Router {
-    with_security_headers(routes).layer(from_fn_with_state(shared.clone(), request::identify))
+    routes.layer(from_fn_with_state(shared.clone(), request::identify))
 }
 
-/// What every answer tells browsers, whatever it is: its media type is meant, and addresses (they name rooms) stay here.
-fn with_security_headers(routes: Router) -> Router {
-    let header = |name, value| SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value));
-    routes
-        .layer(header(X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .layer(header(REFERRER_POLICY, "no-referrer"))
+/// What every answer tells browsers, whatever it is: its media type is meant, and addresses (they name rooms) stay here. A page
+/// may say otherwise of itself.
+fn add_security_headers(headers: &mut HeaderMap) {
+    for (name, value) in [
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (REFERRER_POLICY, "no-referrer"),
+    ] {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
 }
 
-/// The routes of events, all of whose answers vary with `Accept`, and which take nothing new during the drain.
+/// The routes of events. Each layer is a future and two allocations for every request: these are one.
 fn events_routes(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
-    routes::of(Part::Events)
-        .layer(from_fn_with_state(shared.drain.clone(), refuse_while_draining))
-        .layer(map_response(vary_by_accept))
+    routes::of(Part::Events).layer(from_fn_with_state(shared.drain.clone(), answer_events))
 }
 
 async fn not_found() -> ApiError {
@@ -220,20 +222,21 @@ async fn method_not_allowed() -> ApiError {
     )
 }
 
-async fn vary_by_accept(mut response: Response) -> Response {
+/// Answers vary with `Accept`, and nothing new is taken during the drain.
+async fn answer_events(State(drain): State<Drain>, request: Request, next: Next) -> Response {
+    let mut response = match drain.is_started() {
+        true => refused_while_draining(request.version()),
+        false => next.run(request).await,
+    };
     response.headers_mut().append(VARY, HeaderValue::from(ACCEPT));
     response
 }
 
 /// During the drain new requests are sent away, with their connection, to another relay.
-async fn refuse_while_draining(State(drain): State<Drain>, request: Request, next: Next) -> Response {
-    if !drain.is_started() {
-        return next.run(request).await;
-    }
-    // HTTP/2 has no such header; there the connection's own end says it.
-    let closes = request.version() <= Version::HTTP_11;
+fn refused_while_draining(version: Version) -> Response {
     let mut response = ApiError::shutting_down().into_response();
-    if closes {
+    // HTTP/2 has no such header; there the connection's own end says it.
+    if version <= Version::HTTP_11 {
         response
             .headers_mut()
             .insert(CONNECTION, HeaderValue::from_static("close"));

@@ -137,8 +137,8 @@ struct Page<'a> {
     counted: &'a Subscriber,
     limit: usize,
     count: usize,
-    /// The events so far, comma-separated: their shared JSON text, copied once.
-    events: Vec<u8>,
+    /// Its text so far: the events, comma-separated, their shared JSON text copied once.
+    text: Vec<u8>,
     /// The position after the last event taken.
     cursor: Option<Cursor>,
 }
@@ -149,7 +149,7 @@ impl<'a> Page<'a> {
             counted,
             limit,
             count: 0,
-            events: Vec::new(),
+            text: b"{\"events\":[".to_vec(),
             cursor: None,
         }
     }
@@ -216,22 +216,23 @@ impl<'a> Page<'a> {
 
     /// Takes as much of `batch` as the limits admit; true where that cut it.
     fn take(&mut self, mut batch: Batch) -> bool {
-        let mut bytes = self.events.len();
+        let mut bytes = self.text.len();
+        let mut is_first = self.is_empty();
         let fitting = batch.events().take(self.limit - self.count).take_while(|event| {
-            let is_first = bytes == 0;
-            bytes += event.len();
-            is_first || bytes <= ANSWER_BYTES
+            bytes += event.len() + 1;
+            std::mem::take(&mut is_first) || bytes <= ANSWER_BYTES
         });
         let fitting = fitting.count();
         let cut = batch.len() > fitting;
         batch.truncate(fitting);
+        self.text.reserve(bytes - self.text.len());
         for event in batch.events() {
-            if !self.events.is_empty() {
-                self.events.push(b',');
+            if !self.is_empty() {
+                self.text.push(b',');
             }
-            self.events.extend_from_slice(event);
+            self.text.extend_from_slice(event);
+            self.count += 1;
         }
-        self.count += batch.len();
         self.counted.delivered(batch.len(), batch.is_replayed());
         batch
             .take_times()
@@ -250,13 +251,13 @@ impl<'a> Page<'a> {
     }
 
     fn render(self, cursor: &Cursor, more: bool) -> Response {
-        let mut body = Vec::with_capacity(self.events.len() + 64);
-        body.extend_from_slice(b"{\"events\":[");
-        body.extend_from_slice(&self.events);
+        let Self {
+            counted, mut text, ..
+        } = self;
         // A cursor's text has nothing that JSON would escape.
-        body.extend_from_slice(format!("],\"cursor\":\"{cursor}\",\"more\":{more}}}").as_bytes());
-        self.counted.sent(body.len());
-        let mut response = body.into_response();
+        text.extend_from_slice(format!("],\"cursor\":\"{cursor}\",\"more\":{more}}}").as_bytes());
+        counted.sent(text.len());
+        let mut response = text.into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -15,9 +15,9 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::Instant;
 use tracing::{Instrument, Span};
 
-use super::Shared;
 use super::client_address::Peer;
 use super::handover::Endless;
+use super::{Shared, add_security_headers};
 use crate::metrics::Transport;
 
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -43,7 +43,7 @@ impl RequestId {
     }
 }
 
-/// Gives the request its id, and logs it at its end where that is asked for. Stands around all else.
+/// Gives the request its id and every answer its headers, and logs it at its end where that is asked for. Stands around all else.
 pub(super) async fn identify(
     State(shared): State<Arc<Shared>>,
     mut request: Request,
@@ -60,6 +60,7 @@ pub(super) async fn identify(
     let mut response = next.run(request).instrument(span).await;
     Endless::put_back(&mut response);
     response.headers_mut().insert(X_REQUEST_ID, value);
+    add_security_headers(response.headers_mut());
     match line {
         Some(line) => line.attached_to(response),
         None => response,

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::relay::BrokenSource;
+use axum::middleware::map_response;
 use axum::routing::get;
 
 #[tokio::test]
