@@ -122,7 +122,7 @@ pub struct ServeArgs {
           value_parser = values::positive_duration, help_heading = "Following")]
     pub poll_interval: Duration,
 
-    /// Silence after which a polled source waits for its bell again
+    /// How long rows must be rare before a polled source waits for its bell again
     #[arg(long, env = "ROWCAST_QUIET_AFTER", value_name = "DURATION", default_value = "1s",
           value_parser = values::positive_duration, help_heading = "Following")]
     pub quiet_after: Duration,

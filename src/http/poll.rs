@@ -132,6 +132,9 @@ fn within_one_answer(source: &LiveSource, mut subscription: Subscription, limit:
 /// what scrolling back holds, which is bounded from the other end.
 const ANSWER_BYTES: usize = 8 << 20;
 
+/// What the end of an answer takes where the cursor has no gaps.
+const END_BYTES: usize = 96;
+
 /// An answer under construction.
 struct Page<'a> {
     counted: &'a Subscriber,
@@ -225,7 +228,8 @@ impl<'a> Page<'a> {
         let fitting = fitting.count();
         let cut = batch.len() > fitting;
         batch.truncate(fitting);
-        self.text.reserve(bytes - self.text.len());
+        let bytes: usize = batch.events().map(|event| event.len() + 1).sum();
+        self.text.reserve(bytes + END_BYTES);
         for event in batch.events() {
             if !self.is_empty() {
                 self.text.push(b',');
@@ -256,6 +260,10 @@ impl<'a> Page<'a> {
         } = self;
         // A cursor's text has nothing that JSON would escape.
         text.extend_from_slice(format!("],\"cursor\":\"{cursor}\",\"more\":{more}}}").as_bytes());
+        // A slow client pins it for as long as it takes.
+        if text.capacity() - text.len() > END_BYTES.max(text.len() / 8) {
+            text.shrink_to_fit();
+        }
         counted.sent(text.len());
         let mut response = text.into_response();
         let headers = response.headers_mut();

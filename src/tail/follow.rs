@@ -173,7 +173,7 @@ impl Follow {
             };
         }
         if state.busies != heard.busies {
-            self.rates.restart_quiet(now);
+            self.rates.stormed(now);
             actions[1] = self.mode.on_busy();
         }
         if state.rings != heard.rings {
@@ -250,6 +250,9 @@ impl Follow {
             stormy: self.rates.is_stormy(now),
         };
         let action = self.mode.on_read(&heed);
+        if action == Action::Lower {
+            self.rates.stormed(now);
+        }
         let pause = self
             .pauses
             .after_read(self.mode.pace(), outcome.took, outcome.rows > 0);
@@ -293,6 +296,9 @@ impl Follow {
             Action::NoteNextXid => flag::note_next_xid(session).await,
             _ => flag::lower_flag(session, bell, &self.name).await.map(|()| 0),
         };
+        if action == Action::Raise && done.is_ok() {
+            self.rates.raised(Instant::now());
+        }
         // A `busy` that came while the statement was under way counts before its answer.
         let heeded = self.heed_bell();
         let next = match (action, done) {

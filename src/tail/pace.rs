@@ -30,9 +30,17 @@ const LAST_READS: usize = 8;
 /// After each read there is a pause of this part of it at least: it may have been work after all.
 const PAUSE_PART: u32 = 2;
 
-/// Quiet is this part of a storm's rate, in hundredths. A hundred rows a second still ring, since polling would bring them later;
-/// and a steady load at a storm's rate does not toggle the flag: of 200 bells expected in a second so few never come by chance.
+/// Quiet is this part of a storm's rate, in hundredths: a hundred rows a second still ring, since polling would bring them later.
 const QUIET_PERCENT: u64 = 60;
+
+/// While the flag is 0 only reads with rows are seen, not statements: slow reads are few, and a burst is one of them. So a quiet may
+/// be none. It was one if bells were rung for so many times as long as it took.
+const WORTHWHILE: u32 = 10;
+
+/// So many false quiets in a row may be chance (a test, a load that comes and goes); each further one doubles what the next takes,
+/// so many times at most: with the defaults the flag then toggles once a minute.
+const FALSE_QUIETS: u32 = 2;
+const MOST_DOUBLINGS: u32 = 6;
 
 /// What the operator can set.
 #[derive(Clone, Copy, Debug)]
@@ -50,7 +58,7 @@ impl Default for PaceOptions {
         Self {
             poll_interval: Duration::from_millis(2),
             busy_bells_per_second: 200,
-            quiet_after: Duration::from_millis(250),
+            quiet_after: Duration::from_secs(1),
         }
     }
 }
@@ -64,6 +72,9 @@ pub struct Rates {
     fruitful_reads: Recent,
     /// Quiet is counted from here on at the earliest.
     since: Instant,
+    /// When the flag was raised, if no storm came since.
+    raised_at: Option<Instant>,
+    false_quiets: u32,
 }
 
 impl Rates {
@@ -75,6 +86,8 @@ impl Rates {
             bells: Recent::new(span),
             fruitful_reads: Recent::new(span),
             since: now,
+            raised_at: None,
+            false_quiets: 0,
         }
     }
 
@@ -88,10 +101,34 @@ impl Rates {
         self.fruitful_reads.add(1, now);
     }
 
-    /// Something happened (a `busy`, a reconnect) after which quiet must be shown anew, so that relays that share a flag
-    /// do not take turns in raising and lowering it.
+    /// A connection was made anew, after which quiet must be shown anew.
     pub fn restart_quiet(&mut self, now: Instant) {
         self.since = now;
+    }
+
+    /// It was quiet, and the flag is 1 now.
+    pub fn raised(&mut self, now: Instant) {
+        self.raised_at = Some(now);
+    }
+
+    /// A storm came, here or (`busy`) at another relay: the quiet before was none if it came soon. The next must be shown anew, so
+    /// that relays that share a flag do not take turns in raising and lowering it.
+    pub fn stormed(&mut self, now: Instant) {
+        self.since = now;
+        let Some(raised_at) = self.raised_at.take() else {
+            return;
+        };
+        let is_false = now.saturating_duration_since(raised_at) < self.patience().saturating_mul(WORTHWHILE);
+        self.false_quiets = match is_false {
+            true => (self.false_quiets + 1).min(FALSE_QUIETS + MOST_DOUBLINGS),
+            false => 0,
+        };
+    }
+
+    /// How long it must be quiet now.
+    fn patience(&self) -> Duration {
+        let doublings = self.false_quiets.saturating_sub(FALSE_QUIETS);
+        self.options.quiet_after.saturating_mul(2_u32.pow(doublings))
     }
 
     /// Bells (or reads with rows) came at the operator's rate or faster over half a second.
@@ -103,12 +140,13 @@ impl Rates {
             >= storm
     }
 
-    /// For [`PaceOptions::quiet_after`] both came at three fifths of that rate or less.
+    /// For [`PaceOptions::quiet_after`] both came at three fifths of that rate or less, and the last storm is as long ago, or longer
+    /// after false quiets.
     pub fn is_quiet(&self, now: Instant) -> bool {
-        let span = self.options.quiet_after;
-        if now.saturating_duration_since(self.since) < span {
+        if now.saturating_duration_since(self.since) < self.patience() {
             return false;
         }
+        let span = self.options.quiet_after;
         let quiet = at_rate(self.options.busy_bells_per_second, span) * QUIET_PERCENT / 100;
         self.bells
             .count(span, now)
@@ -230,130 +268,4 @@ impl Pauses {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn ms(count: u64) -> Duration {
-        Duration::from_millis(count)
-    }
-
-    fn rates(now: Instant) -> Rates {
-        Rates::new(PaceOptions::default(), now)
-    }
-
-    #[test]
-    fn bells_at_the_rate_over_half_a_second_are_a_storm_and_a_short_burst_is_none() {
-        let start = Instant::now();
-        let mut burst = rates(start);
-        burst.bells(99, start);
-        assert!(!burst.is_stormy(start));
-        let mut storm = rates(start);
-        for at in 0..100 {
-            storm.bells(1, start + ms(at * 5));
-        }
-        assert!(storm.is_stormy(start + ms(498)));
-        assert!(!storm.is_stormy(start + ms(800)), "it is over when the bells are");
-    }
-
-    #[test]
-    fn rows_without_bells_are_load_too() {
-        let start = Instant::now();
-        let mut polled = rates(start);
-        for at in 0..200 {
-            polled.fruitful_read(start + ms(at * 2));
-        }
-        let now = start + ms(400);
-        assert!(polled.is_stormy(now));
-        assert!(!polled.is_quiet(now));
-    }
-
-    #[test]
-    fn quiet_takes_a_quarter_of_a_second_of_rare_bells_and_rows() {
-        let start = Instant::now();
-        let mut calm = rates(start);
-        assert!(!calm.is_quiet(start + ms(249)));
-        assert!(calm.is_quiet(start + ms(250)));
-        for at in 0..50 {
-            calm.bells(1, start + ms(at * 100));
-        }
-        assert!(calm.is_quiet(start + ms(4_999)), "ten rows a second are no load");
-        calm.bells(31, start + ms(5_000));
-        assert!(!calm.is_quiet(start + ms(5_010)));
-        assert!(calm.is_quiet(start + ms(5_260)));
-        calm.restart_quiet(start + ms(6_000));
-        assert!(!calm.is_quiet(start + ms(6_100)));
-        assert!(calm.is_quiet(start + ms(6_250)));
-    }
-
-    #[test]
-    fn a_hundred_rows_a_second_ring_and_two_hundred_do_not() {
-        let start = Instant::now();
-        let after_a_second = |apart: u64| {
-            let mut steady = rates(start);
-            for at in (0..1_000).step_by(apart as usize) {
-                steady.bells(1, start + ms(at));
-                steady.fruitful_read(start + ms(at));
-            }
-            let now = start + ms(999);
-            (steady.is_quiet(now), steady.is_stormy(now))
-        };
-        assert_eq!(after_a_second(10), (true, false));
-        assert_eq!(after_a_second(7), (false, false), "in between it stays as it was");
-        assert_eq!(after_a_second(5), (false, true));
-    }
-
-    #[test]
-    fn recent_counts_take_bounded_memory() {
-        let start = Instant::now();
-        let mut rates = rates(start);
-        for at in 0..100_000_u64 {
-            let now = start + Duration::from_micros(at * 50);
-            rates.bells(1, now);
-        }
-        assert!(rates.bells.slots.len() <= 51, "{}", rates.bells.slots.len());
-    }
-
-    #[test]
-    fn polling_never_takes_more_than_a_quarter_of_the_time() {
-        let mut pauses = Pauses::new(&PaceOptions::default());
-        assert_eq!(
-            pauses.after_read(Pace::Polling, Duration::from_micros(200), true),
-            Some(Duration::from_micros(1_800))
-        );
-        let pause = (0..LAST_READS).map(|_| pauses.after_read(Pace::Polling, ms(10), true));
-        assert_eq!(pause.last(), Some(Some(ms(30))));
-        assert_eq!(pauses.after_read(Pace::InFlight, ms(10), true), None);
-        assert_eq!(pauses.after_read(Pace::Armed, ms(1), true), Some(ms(1_000)));
-    }
-
-    #[test]
-    fn one_read_that_took_long_is_no_reason_to_wait_longer() {
-        let mut pauses = Pauses::new(&PaceOptions::default());
-        pauses.after_read(Pace::Polling, Duration::from_micros(200), true);
-        assert_eq!(
-            pauses.after_read(Pace::Polling, ms(10), true),
-            Some(ms(5)),
-            "nor for not waiting at all"
-        );
-        assert_eq!(
-            pauses.after_read(Pace::Polling, Duration::from_micros(300), true),
-            Some(Duration::from_micros(1_700))
-        );
-    }
-
-    #[test]
-    fn poll_only_backs_off_when_idle_and_is_fast_again_at_the_first_row() {
-        let mut pauses = Pauses::new(&PaceOptions::default());
-        let mut last = Duration::ZERO;
-        for _ in 0..20 {
-            let pause = pauses.after_read(Pace::PollOnly, Duration::ZERO, false).unwrap();
-            assert!(pause >= last);
-            last = pause;
-        }
-        assert_eq!(last, ms(100));
-        assert_eq!(
-            pauses.after_read(Pace::PollOnly, Duration::ZERO, true),
-            Some(ms(2))
-        );
-    }
-}
+mod tests;

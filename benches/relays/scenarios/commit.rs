@@ -9,7 +9,7 @@ use crate::stage::{Contestant, World};
 
 pub const SCENARIO: Scenario = Scenario {
     name: "commit",
-    what: "100 subscribers at 50, 500 and 5,000 rows/s: from the return of the INSERT to the client",
+    what: "100 subscribers at 50, 500 and 5,000 rows/s, after a rest of 1.5 s: from the return of the INSERT to the client",
     measure,
 };
 
