@@ -122,8 +122,14 @@ async fn the_overview_is_a_stream_of_events_that_begins_at_once_and_goes_on() {
 #[tokio::test]
 async fn the_stream_tells_of_the_drain_and_ends_after_it() {
     let (_db, mut relay, admin) = watched(&["--grace-period", "20s"]).await;
-    let mut follower = relay.client.stream("/v1/rooms/a/events").await;
-    follower.ready().await;
+    // Each is ended at a random time of the grace period, the page tells of the drain within a second: one of them would be
+    // gone by then now and then, eight are not.
+    let mut followers = Vec::new();
+    for _ in 0..8 {
+        let mut follower = relay.client.stream("/v1/rooms/a/events").await;
+        follower.ready().await;
+        followers.push(follower);
+    }
     let mut stream = admin.stream("/admin/events").await;
     assert_eq!(next(&mut stream).await["status"], "ready");
     relay.terminate();
@@ -133,7 +139,7 @@ async fn the_stream_tells_of_the_drain_and_ends_after_it() {
         overview["status"] == "not_ready" && reason.starts_with("draining")
     })
     .await;
-    drop(follower);
+    drop(followers);
     let end = loop {
         let frame = stream.next_event().await;
         if frame.event.as_deref() != Some("overview") {
