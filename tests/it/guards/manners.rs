@@ -1,5 +1,7 @@
 //! What an attached table costs those who write it.
 
+use std::time::{Duration, Instant};
+
 use super::{EVENTS, INSERT, bell_flag, run, text, with_messages};
 use crate::support::{Relay, connect, eventually};
 
@@ -169,4 +171,32 @@ async fn inserts_without_any_privilege_on_our_schema_succeed_and_are_heard() {
     .await;
     run(&inserting, INSERT).await;
     assert_eq!(stream.ids(1).await, [1]);
+}
+
+/// Each storm comes as soon as the bell rings again. A slow machine makes the last quiet longer, never shorter.
+///
+/// Fails when the tail does not tell its pace of a flag that it raised, or of the storm after it.
+#[tokio::test]
+async fn a_load_that_comes_back_at_once_is_rung_for_less_often() {
+    // Before the first it was attach that raised the flag: four false quiets.
+    const STORMS: u32 = 5;
+    let db = with_messages().await;
+    let _relay = Relay::serve(
+        &db.relay_url,
+        &["--quiet-after", "1s", "--busy-bells-per-second", "10"],
+    )
+    .await;
+    let mut storm = Instant::now();
+    for _ in 0..STORMS {
+        eventually(async || bell_flag(&db).await == "1").await;
+        storm = Instant::now();
+        eventually(async || {
+            run(&db, INSERT).await;
+            bell_flag(&db).await == "0"
+        })
+        .await;
+    }
+    eventually(async || bell_flag(&db).await == "1").await;
+    let quiet = storm.elapsed();
+    assert!(quiet >= Duration::from_secs(4), "{quiet:?}: twice doubled");
 }
