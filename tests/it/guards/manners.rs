@@ -1,6 +1,8 @@
 //! What an attached table costs those who write it.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::{EVENTS, INSERT, bell_flag, run, text, with_messages};
 use crate::support::{Relay, connect, eventually};
