@@ -83,7 +83,7 @@ pub enum RowBody {
     Json(String),
     /// The JSON text is longer than the largest event that is sent (`--max-event-bytes`).
     TooLarge,
-    /// Not read, because nobody was listening when the read began.
+    /// Not read, because nobody was listening to its room when the read began.
     NotRead,
     /// The row does not stand in this room any more.
     Gone,

@@ -37,6 +37,9 @@ pub use times::Times;
 use room_cell::RoomCell;
 use walks::Walks;
 
+/// So many rooms' names are sent with every read; PostgreSQL compares each row's with them one by one.
+const FEW_ROOMS: usize = 64;
+
 /// How much a hub may hold.
 #[derive(Clone, Copy, Debug)]
 pub struct HubLimits {
@@ -107,9 +110,12 @@ impl Hub {
         self.published.load(Ordering::Acquire)
     }
 
-    /// Whether any room has a subscriber or had one a moment ago: if not, a read needs no rows' contents.
-    pub fn has_rooms(&self) -> bool {
-        !self.lock().rooms.is_empty()
+    /// The rooms that have a subscriber or had one a moment ago: a read needs the contents of their rows alone. `None`: of
+    /// all, since somebody follows all rooms, or they are more than [`FEW_ROOMS`].
+    pub fn wanted_rooms(&self) -> Option<Vec<Room>> {
+        let rooms = &self.lock().rooms;
+        let is_few = rooms.len() <= FEW_ROOMS && !rooms.contains_key(Room::ALL);
+        is_few.then(|| rooms.keys().cloned().collect())
     }
 
     /// Starts, or starts over in another epoch: every subscriber that is there finds that its position is not

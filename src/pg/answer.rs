@@ -124,12 +124,8 @@ fn widen_next_xid(age_of_3: i32, snapshot_xmax: u64) -> u64 {
 }
 
 /// The rows of an answer, and whether a limit cut it: on their number (all candidates are counted) or on their bytes.
-/// `missing` is what no contents mean.
-pub(super) fn rows_from_sql(
-    found: &[SqlRow],
-    max_rows: usize,
-    missing: &RowBody,
-) -> Result<(Vec<Row>, bool), PgError> {
+/// No contents mean that they are gone.
+pub(super) fn rows_from_sql(found: &[SqlRow], max_rows: usize) -> Result<(Vec<Row>, bool), PgError> {
     let mut rows = Vec::with_capacity(found.len());
     let mut candidates = 0;
     for row in found {
@@ -143,7 +139,7 @@ pub(super) fn rows_from_sql(
         let body = match (content, bytes) {
             (Some(text), _) => RowBody::Json(text),
             (None, Some(_)) => RowBody::TooLarge,
-            (None, None) => missing.clone(),
+            (None, None) => RowBody::Gone,
         };
         candidates = row.try_get("candidates")?;
         rows.push(Row {

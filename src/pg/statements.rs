@@ -70,7 +70,10 @@ impl Statements {
         let read = followed.contents(
             include_str!("../../sql/candidates_by_id.sql"),
             UPWARDS,
-            &format!("case when $7 then {} end", followed.payload),
+            &format!(
+                "case when $7::text[] is null or picked.room collate \"C\" = any ($7) then {} end",
+                followed.payload
+            ),
             &followed.time,
         );
         let newest = source.journal.as_ref().zip(source.id_column.as_deref());

@@ -67,19 +67,20 @@ impl Store {
         &self.source_name
     }
 
-    /// The tail's read: what became visible in `open`, at most `max_rows`, on the tail's own session. `None`: the
-    /// source is no longer registered.
+    /// The tail's read: what became visible in `open`, at most `max_rows`, on the tail's own session, with the contents of the
+    /// rows of `rooms`, or of all. `None`: the source is no longer registered.
     pub async fn read(
         &self,
         session: &Session,
         open: &OpenSet,
         max_rows: usize,
-        with_contents: bool,
+        rooms: Option<&[Room]>,
     ) -> Result<Option<Read>, PgError> {
         let (lows, highs) = bounds(open.ranges());
         let most_rows = max_rows as i64;
         let event_bytes = self.limits.event_bytes as i64;
         let page_bytes = self.limits.page_bytes as i64;
+        let names: Option<Vec<&str>> = rooms.map(|rooms| rooms.iter().map(Room::as_str).collect());
         let found = session
             .read(
                 &self.statements.read,
@@ -90,7 +91,7 @@ impl Store {
                     (&most_rows, Type::INT8),
                     (&event_bytes, Type::INT8),
                     (&page_bytes, Type::INT8),
-                    (&with_contents, Type::BOOL),
+                    (&names, Type::TEXT_ARRAY),
                 ],
             )
             .await?;
@@ -98,11 +99,13 @@ impl Store {
             return Ok(None);
         };
         let header = Header::from_sql(first, self.revision)?;
-        let missing = match with_contents {
-            true => RowBody::Gone,
-            false => RowBody::NotRead,
-        };
-        let (rows, cut) = rows_from_sql(&found, max_rows, &missing)?;
+        let (mut rows, cut) = rows_from_sql(&found, max_rows)?;
+        let is_wanted = |room: &Room| rooms.is_none_or(|rooms| rooms.contains(room));
+        for row in &mut rows {
+            if row.body == RowBody::Gone && !row.room.as_ref().is_some_and(is_wanted) {
+                row.body = RowBody::NotRead;
+            }
+        }
         Ok(Some(Read { header, rows, cut }))
     }
 
@@ -122,7 +125,7 @@ impl Store {
             return Ok(None);
         };
         let kept_above = first.try_get("kept_above")?;
-        let (rows, cut) = rows_from_sql(&found, max_rows, &RowBody::Gone)?;
+        let (rows, cut) = rows_from_sql(&found, max_rows)?;
         Ok(Some(Page {
             rows,
             kept_above,
@@ -163,7 +166,7 @@ impl Store {
         let found = self
             .ask(statements, rooms, &[keys], count, NEWEST_BYTES, Some(unseen))
             .await?;
-        let (rows, cut) = rows_from_sql(&found, count, &RowBody::Gone)?;
+        let (rows, cut) = rows_from_sql(&found, count)?;
         Ok(Some(Newest { rows, cut }))
     }
 

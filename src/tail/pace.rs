@@ -23,8 +23,9 @@ const STORM_SPAN: Duration = Duration::from_millis(500);
 /// time.
 const READ_DURATIONS_APART: u32 = 4;
 
-/// What a read takes is the least that one of so many has taken: one that waited for a processor or a lock cost the database
-/// nothing meanwhile, and a pause of four times as long would make everybody wait for it.
+/// What a read takes is the median of so many: one that waited for a lock cost the database nothing meanwhile, and a pause of four
+/// times as long would make everybody wait for it. If most wait, the machine has no time left, and those who write go first
+/// (docs/performance.md, "What writers pay").
 const LAST_READS: usize = 8;
 
 /// After each read there is a pause of this part of it at least: it may have been work after all.
@@ -257,9 +258,17 @@ impl Pauses {
 
     /// From one read's end to the next one's begin.
     fn apart(&self, interval: Duration, took: Duration) -> Duration {
-        let usual = self.took.iter().min().copied().unwrap_or(took);
+        let usual = self.usual().unwrap_or(took);
         let pause = interval.max(usual * READ_DURATIONS_APART).saturating_sub(took);
         pause.max(took / PAUSE_PART)
+    }
+
+    /// The median, of an even number the lower one.
+    fn usual(&self) -> Option<Duration> {
+        let mut sorted: Vec<Duration> = self.took.iter().copied().collect();
+        let middle = sorted.len().checked_sub(1)? / 2;
+        let (_, median, _) = sorted.select_nth_unstable(middle);
+        Some(*median)
     }
 
     fn idle_interval(&self) -> Duration {

@@ -10,6 +10,7 @@ use crate::hub::Hub;
 use crate::pg::answer::{Header, Read};
 use crate::pg::store::{SavedPosition, Store};
 use crate::pg::{PgError, Session};
+use crate::room::Room;
 
 use super::TABLE_XMIN_INTERVAL;
 use super::seen::{Look, Seen};
@@ -19,6 +20,9 @@ const FOLLOW_ROWS: usize = 2_000;
 
 /// Rows of one read while it catches up, without contents: 16 bytes each.
 const CATCH_UP_ROWS: usize = 20_000;
+
+/// Of a read without contents.
+const NO_ROOMS: Option<&[Room]> = Some(&[]);
 
 /// Why a read did not happen.
 #[derive(Debug, thiserror::Error)]
@@ -148,8 +152,10 @@ impl Reader {
 
     async fn read_from(&mut self, session: &Session, place: &mut Place) -> Result<Outcome, ReadError> {
         let began = Instant::now();
+        // Whoever enters another room meanwhile finds that its ring begins anew behind this read.
+        let wanted = self.hub.wanted_rooms();
         let read = self
-            .fetch(session, &place.seen.open(), FOLLOW_ROWS, self.hub.has_rooms())
+            .fetch(session, &place.seen.open(), FOLLOW_ROWS, wanted.as_deref())
             .await?;
         let Read { header, rows, cut } = read;
         if header.epoch != place.epoch {
@@ -216,7 +222,7 @@ impl Reader {
     /// there is taken as seen: it stands in the table for those who ask with an older cursor.
     async fn start(&mut self, session: &Session) -> Result<Place, ReadError> {
         loop {
-            let header = self.fetch(session, &nothing_open(), 1, false).await?.header;
+            let header = self.fetch(session, &nothing_open(), 1, NO_ROOMS).await?.header;
             let saved = self.store.load_position(session, header.epoch).await?;
             if began_anew(&header, saved.as_ref().map_or(0, |saved| saved.highest_drawn)) {
                 self.store.raise_epoch(session, header.epoch).await?;
@@ -261,7 +267,7 @@ impl Reader {
         let mut next_look = Instant::now() + TABLE_XMIN_INTERVAL;
         loop {
             let fetched = self
-                .fetch(session, &place.seen.open(), CATCH_UP_ROWS, false)
+                .fetch(session, &place.seen.open(), CATCH_UP_ROWS, NO_ROOMS)
                 .await;
             let read = match fetched {
                 Ok(read) => read,
@@ -308,11 +314,11 @@ impl Reader {
         session: &Session,
         open: &OpenSet,
         max_rows: usize,
-        with_contents: bool,
+        rooms: Option<&[Room]>,
     ) -> Result<Read, ReadError> {
         let read = self
             .store
-            .read(session, open, max_rows, with_contents)
+            .read(session, open, max_rows, rooms)
             .await?
             .ok_or(ReadError::Gone)?;
         if read.header.in_recovery {

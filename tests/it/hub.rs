@@ -390,7 +390,7 @@ fn a_crowd_that_comes_and_goes_leaves_nothing_behind() {
     assert!(hub.population().0 > 4_000 && hub.ring_bytes() > 0);
     hub.sweep(Instant::now());
     assert_eq!(
-        (hub.population(), hub.ring_bytes(), hub.has_rooms()),
-        ((0, 0), 0, false)
+        (hub.population(), hub.ring_bytes(), hub.wanted_rooms()),
+        ((0, 0), 0, Some(vec![]))
     );
 }

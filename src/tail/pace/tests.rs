@@ -179,6 +179,18 @@ fn one_read_that_took_long_is_no_reason_to_wait_longer() {
 }
 
 #[test]
+fn reads_that_mostly_take_long_are_fewer() {
+    let mut pauses = Pauses::new(&PaceOptions::default());
+    let short = Duration::from_micros(400);
+    for _ in 0..LAST_READS {
+        pauses.after_read(Pace::Polling, short, true);
+    }
+    let half = (0..LAST_READS / 2).map(|_| pauses.after_read(Pace::Polling, ms(5), true));
+    assert_eq!(half.last(), Some(Some(ms(5) / PAUSE_PART)));
+    assert_eq!(pauses.after_read(Pace::Polling, ms(5), true), Some(ms(15)));
+}
+
+#[test]
 fn poll_only_backs_off_when_idle_and_is_fast_again_at_the_first_row() {
     let mut pauses = Pauses::new(&PaceOptions::default());
     let mut last = Duration::ZERO;

@@ -1,6 +1,8 @@
 //! What a gap may not be judged by: a read that was cut, and numbers that the sequence has not given yet.
 
 use rowcast::cursor::OpenSet;
+use rowcast::event::RowBody;
+use rowcast::room::Room;
 
 use super::{Follower, INSERT, inserting, run, text, with_messages, with_xid};
 use crate::support::connect;
@@ -70,10 +72,43 @@ async fn a_read_without_contents_is_not_cut_by_their_bytes() {
     let tail = Follower::start(&db.relay_url).await;
     let read = tail
         .store
-        .read(&tail.session, &OpenSet::above(0), 200, false)
+        .read(&tail.session, &OpenSet::above(0), 200, Some(&[]))
         .await;
     let read = read.expect("read").expect("the source is there");
     assert_eq!((read.rows.len(), read.cut), (100, false));
+}
+
+/// Fails when `read.sql` renders the rows of all rooms, or when one that was not rendered counts as gone.
+#[tokio::test]
+async fn contents_are_read_of_the_rooms_that_are_wanted_alone() {
+    let db = with_messages().await;
+    run(
+        &db,
+        "insert into messages (room_id) select n % 2 from generate_series(1, 4) n",
+    )
+    .await;
+    let tail = Follower::start(&db.relay_url).await;
+    let is_read = async |rooms: Option<&[Room]>| {
+        let read = tail
+            .store
+            .read(&tail.session, &OpenSet::above(0), 200, rooms)
+            .await;
+        let rows = read.expect("read").expect("the source is there").rows;
+        let bodies = rows.iter().map(|row| match row.body {
+            RowBody::Json(_) => true,
+            RowBody::NotRead => false,
+            RowBody::Gone | RowBody::TooLarge => panic!("it is there, and small: {row:?}"),
+        });
+        bodies.collect::<Vec<bool>>()
+    };
+    let [zero, one] = ["0", "1"].map(Room::canonical);
+    assert_eq!(is_read(None).await, [true; 4]);
+    assert_eq!(is_read(Some(&[])).await, [false; 4]);
+    assert_eq!(
+        is_read(Some(std::slice::from_ref(&one))).await,
+        [true, false, true, false]
+    );
+    assert_eq!(is_read(Some(&[one, zero])).await, [true; 4]);
 }
 
 /// At the start a tail takes what it finds as seen, 20,000 rows at a time; one row's transaction is still open.

@@ -86,15 +86,16 @@ impl Relay {
         Feed::new(&self.hub, &self.replays, subscription)
     }
 
-    /// The tail's statement, in a snapshot of now. Contents are asked for if anyone listens.
+    /// The tail's statement, in a snapshot of now. Contents are asked for where anyone listens.
     pub fn fetch(&mut self, limit: usize) {
         if self.has_begun && self.fetched.is_none() {
             let mut fetched = self.read(limit);
-            if !self.hub.has_rooms() {
-                fetched
-                    .rows
-                    .iter_mut()
-                    .for_each(|row| row.body = RowBody::NotRead);
+            if let Some(wanted) = self.hub.wanted_rooms() {
+                for row in &mut fetched.rows {
+                    if !row.room.as_ref().is_some_and(|room| wanted.contains(room)) {
+                        row.body = RowBody::NotRead;
+                    }
+                }
             }
             self.fetched = Some(fetched);
         }
