@@ -1,7 +1,7 @@
 -- The tail's read: all that became visible in the open ranges, and with it what the rules of gaps need. One statement,
 -- alone in its transaction, so that rows, snapshot, epoch, transaction counter and sequence agree.
 --   $1 source, $2 and $3 lows and highs of the open ranges, $4 most rows, $5 largest content in bytes,
---   $6 most bytes of contents in all, $7 the rooms whose rows' contents are wanted (null: all)
+--   $6 most bytes of contents in all, $7 the rooms whose rows' contents are wanted, in UTF-8 (null: all)
 -- The order of the target list matters: an id at or below sequence_last was drawn by a transaction that had its number
 -- by then, so the transaction counter is read after it. age() stands in a target list only: elsewhere it is evaluated
 -- while planning.

@@ -229,6 +229,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_rooms_that_are_wanted_are_named_while_they_are_few() {
+        let hub = fixtures::hub(1);
+        assert_eq!(hub.wanted_rooms(), Some(vec![]));
+        let all = Subscriber::new(hub.clone(), &[Room::all()]);
+        assert_eq!(hub.wanted_rooms(), None);
+        drop(all);
+        hub.sweep(Instant::now());
+        let rooms: Vec<String> = (0..=FEW_ROOMS).map(|room| room.to_string()).collect();
+        let mut subscribers: Vec<_> = rooms.iter().map(|room| fixtures::enter(&hub, room)).collect();
+        assert_eq!(hub.wanted_rooms(), None);
+        subscribers.truncate(FEW_ROOMS);
+        hub.sweep(Instant::now());
+        let wanted = hub.wanted_rooms().unwrap_or_default();
+        assert_eq!(wanted.len(), FEW_ROOMS);
+        assert!(!wanted.contains(&Room::canonical(&rooms[FEW_ROOMS])));
+    }
+
+    #[test]
     fn a_hub_that_is_closed_stays_closed() {
         let hub = fixtures::hub(1);
         let subscriber = fixtures::enter(&hub, "a");

@@ -91,13 +91,13 @@ impl Hub {
             // Whoever comes back for them was away: that says nothing of the relay.
             times.clear();
         }
-        cell.count(entries.len());
         let mut ring = cell.ring_mut();
         let newest = if incomplete {
             state.bytes -= ring.bytes();
             *ring = Ring::new(present.clone());
             present.number
         } else {
+            cell.count(entries.len());
             let segment = Segment {
                 entries,
                 bytes: bytes.freeze(),

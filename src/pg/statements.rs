@@ -70,10 +70,7 @@ impl Statements {
         let read = followed.contents(
             include_str!("../../sql/candidates_by_id.sql"),
             UPWARDS,
-            &format!(
-                "case when $7::text[] is null or picked.room collate \"C\" = any ($7) then {} end",
-                followed.payload
-            ),
+            &wanted(&followed.payload),
             &followed.time,
         );
         let newest = source.journal.as_ref().zip(source.id_column.as_deref());
@@ -225,6 +222,13 @@ impl<'a> View<'a> {
             _ => None,
         })
     }
+}
+
+/// The payload, of candidates in the rooms that are wanted.
+fn wanted(payload: &str) -> String {
+    fill_template(body(include_str!("../../sql/wanted.sql")), |name| {
+        (name == "payload").then_some(payload)
+    })
 }
 
 /// When a candidate was written, by this column (SQL text).

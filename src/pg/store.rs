@@ -80,7 +80,8 @@ impl Store {
         let most_rows = max_rows as i64;
         let event_bytes = self.limits.event_bytes as i64;
         let page_bytes = self.limits.page_bytes as i64;
-        let names: Option<Vec<&str>> = rooms.map(|rooms| rooms.iter().map(Room::as_str).collect());
+        let names: Option<Vec<&[u8]>> =
+            rooms.map(|rooms| rooms.iter().map(|room| room.as_str().as_bytes()).collect());
         let found = session
             .read(
                 &self.statements.read,
@@ -91,7 +92,7 @@ impl Store {
                     (&most_rows, Type::INT8),
                     (&event_bytes, Type::INT8),
                     (&page_bytes, Type::INT8),
-                    (&names, Type::TEXT_ARRAY),
+                    (&names, Type::BYTEA_ARRAY),
                 ],
             )
             .await?;
@@ -100,9 +101,11 @@ impl Store {
         };
         let header = Header::from_sql(first, self.revision)?;
         let (mut rows, cut) = rows_from_sql(&found, max_rows)?;
+        // Only what a journal names can be gone. In doubt it was not read, which costs those who want it a replay.
         let is_wanted = |room: &Room| rooms.is_none_or(|rooms| rooms.contains(room));
         for row in &mut rows {
-            if row.body == RowBody::Gone && !row.room.as_ref().is_some_and(is_wanted) {
+            let is_gone = self.has_journal && row.room.as_ref().is_some_and(is_wanted);
+            if row.body == RowBody::Gone && !is_gone {
                 row.body = RowBody::NotRead;
             }
         }

@@ -240,9 +240,7 @@ impl Follow {
     fn after_read(&mut self, outcome: &Outcome) -> Action {
         let now = Instant::now();
         self.metrics.read(outcome.rows, outcome.took, !outcome.cut);
-        if outcome.rows > 0 {
-            self.rates.fruitful_read(now);
-        }
+        self.rates.read(outcome.rows > 0, now);
         let heed = Heed {
             flag: outcome.header.must_ring,
             xmin: outcome.header.snapshot_xmin,

@@ -25,14 +25,21 @@ const READ_DURATIONS_APART: u32 = 4;
 
 /// What a read takes is the median of so many: one that waited for a lock cost the database nothing meanwhile, and a pause of four
 /// times as long would make everybody wait for it. If most wait, the machine has no time left, and those who write go first
-/// (docs/performance.md, "What writers pay").
+/// (docs/performance.md).
 const LAST_READS: usize = 8;
+
+/// So far apart at most: a database that was slow for a while is not left alone for long.
+const LONGEST_APART: Duration = Duration::from_millis(100);
 
 /// After each read there is a pause of this part of it at least: it may have been work after all.
 const PAUSE_PART: u32 = 2;
 
 /// Quiet is this part of a storm's rate, in hundredths: a hundred rows a second still ring, since polling would bring them later.
 const QUIET_PERCENT: u64 = 60;
+
+/// And of the reads that one of so many may have rows: those that are far apart, because a read takes long or the operator wants it,
+/// are too few to make that rate, however many statements each of them finds.
+const FRUITFUL_ONE_OF: u64 = 2;
 
 /// While the flag is 0 only reads with rows are seen, not statements: slow reads are few, and a burst is one of them. So a quiet may
 /// be none. It was one if bells were rung for so many times as long as it took.
@@ -70,6 +77,7 @@ impl Default for PaceOptions {
 pub struct Rates {
     options: PaceOptions,
     bells: Recent,
+    reads: Recent,
     fruitful_reads: Recent,
     /// Quiet is counted from here on at the earliest.
     since: Instant,
@@ -85,6 +93,7 @@ impl Rates {
         Self {
             options,
             bells: Recent::new(span),
+            reads: Recent::new(span),
             fruitful_reads: Recent::new(span),
             since: now,
             raised_at: None,
@@ -97,9 +106,10 @@ impl Rates {
         self.bells.add(count, now);
     }
 
-    /// A read returned rows.
-    pub fn fruitful_read(&mut self, now: Instant) {
-        self.fruitful_reads.add(1, now);
+    /// A read ended that did or did not return rows.
+    pub fn read(&mut self, is_fruitful: bool, now: Instant) {
+        self.reads.add(1, now);
+        self.fruitful_reads.add(is_fruitful.into(), now);
     }
 
     /// A connection was made anew, after which quiet must be shown anew.
@@ -141,18 +151,17 @@ impl Rates {
             >= storm
     }
 
-    /// For [`PaceOptions::quiet_after`] both came at three fifths of that rate or less, and the last storm is as long ago, or longer
-    /// after false quiets.
+    /// For [`PaceOptions::quiet_after`] both came at three fifths of that rate or less, at most every other read had rows, and the
+    /// last storm is as long ago, or longer after false quiets.
     pub fn is_quiet(&self, now: Instant) -> bool {
         if now.saturating_duration_since(self.since) < self.patience() {
             return false;
         }
         let span = self.options.quiet_after;
         let quiet = at_rate(self.options.busy_bells_per_second, span) * QUIET_PERCENT / 100;
-        self.bells
-            .count(span, now)
-            .max(self.fruitful_reads.count(span, now))
-            <= quiet
+        let fruitful = self.fruitful_reads.count(span, now);
+        let is_rare = fruitful * FRUITFUL_ONE_OF <= self.reads.count(span, now);
+        self.bells.count(span, now).max(fruitful) <= quiet && is_rare
     }
 }
 
@@ -259,7 +268,8 @@ impl Pauses {
     /// From one read's end to the next one's begin.
     fn apart(&self, interval: Duration, took: Duration) -> Duration {
         let usual = self.usual().unwrap_or(took);
-        let pause = interval.max(usual * READ_DURATIONS_APART).saturating_sub(took);
+        let apart = (usual * READ_DURATIONS_APART).min(LONGEST_APART);
+        let pause = interval.max(apart).saturating_sub(took);
         pause.max(took / PAUSE_PART)
     }
 

@@ -101,9 +101,9 @@ pub async fn plans(session: &Session, source: &Source) -> Result<Plans, PgError>
         (&bytes, Type::INT8),
         (&bytes, Type::INT8),
     ];
-    let with_contents: (&(dyn ToSql + Sync), Type) = (&true, Type::BOOL);
+    let of_all: (&(dyn ToSql + Sync), Type) = (&None::<Vec<&[u8]>>, Type::BYTEA_ARRAY);
     let of_rooms: (&(dyn ToSql + Sync), Type) = (&rooms, Type::TEXT_ARRAY);
-    let read = [&common[..], &[with_contents]].concat();
+    let read = [&common[..], &[of_all]].concat();
     let replay = [&common[..], &[of_rooms]].concat();
     let newest = [&replay[..], &common[1..3]].concat();
     let read = explain(session, &statements.read, &read).await?;

@@ -33,7 +33,7 @@ fn rows_without_bells_are_load_too() {
     let start = Instant::now();
     let mut polled = rates(start);
     for at in 0..200 {
-        polled.fruitful_read(start + ms(at * 2));
+        polled.read(true, start + ms(at * 2));
     }
     let now = start + ms(400);
     assert!(polled.is_stormy(now));
@@ -63,9 +63,10 @@ fn a_hundred_rows_a_second_ring_and_two_hundred_do_not() {
     let start = Instant::now();
     let after_a_second = |apart: u64| {
         let mut steady = Rates::new(PaceOptions::default(), start);
-        for at in (0..1_000).step_by(apart as usize) {
-            steady.bells(1, start + ms(at));
-            steady.fruitful_read(start + ms(at));
+        for at in 0..1_000 {
+            let has_row = at % apart == 0;
+            steady.bells(has_row.into(), start + ms(at));
+            steady.read(has_row, start + ms(at));
         }
         (
             steady.is_quiet(start + ms(1_000)),
@@ -75,6 +76,20 @@ fn a_hundred_rows_a_second_ring_and_two_hundred_do_not() {
     assert_eq!(after_a_second(10), (true, false));
     assert_eq!(after_a_second(7), (false, false), "in between it stays as it was");
     assert_eq!(after_a_second(5), (false, true));
+}
+
+#[test]
+fn reads_that_are_far_apart_and_all_have_rows_are_no_quiet() {
+    let start = Instant::now();
+    let is_quiet = |of: u64| {
+        let mut slow = Rates::new(PaceOptions::default(), start);
+        for read in 0..100 {
+            slow.read(read % of == 0, start + ms(read * 10));
+        }
+        slow.is_quiet(start + ms(1_000))
+    };
+    assert!(!is_quiet(1), "a hundred a second: each finds ten statements");
+    assert!(is_quiet(2));
 }
 
 /// When the flag is raised in five minutes of a storm of which only one row in `of` is seen by a read while the flag is 0.
@@ -90,8 +105,8 @@ fn raised_in_a_storm_that_looks_quiet(of: u64) -> Vec<u64> {
                 rates.stormed(now);
                 is_raised = false;
             }
-        } else if at % of == 0 {
-            rates.fruitful_read(now);
+        } else {
+            rates.read(at % of == 0, now);
             is_raised = rates.is_quiet(now);
             if is_raised {
                 rates.raised(now);
@@ -159,6 +174,17 @@ fn polling_never_takes_more_than_a_quarter_of_the_time() {
     );
     let pause = (0..LAST_READS).map(|_| pauses.after_read(Pace::Polling, ms(10), true));
     assert_eq!(pause.last(), Some(Some(ms(30))));
+    let pause = (0..LAST_READS).map(|_| pauses.after_read(Pace::Polling, ms(2_000), true));
+    assert_eq!(
+        pause.last(),
+        Some(Some(ms(1_000))),
+        "half of it, in case it was work"
+    );
+    assert_eq!(
+        pauses.after_read(Pace::Polling, ms(1), true),
+        Some(ms(99)),
+        "and no longer when it is over"
+    );
     assert_eq!(pauses.after_read(Pace::InFlight, ms(10), true), None);
     assert_eq!(pauses.after_read(Pace::Armed, ms(1), true), Some(ms(1_000)));
 }

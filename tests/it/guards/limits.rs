@@ -5,7 +5,7 @@ use rowcast::event::RowBody;
 use rowcast::room::Room;
 
 use super::{Follower, INSERT, inserting, run, text, with_messages, with_xid};
-use crate::support::connect;
+use crate::support::{attach, connect, server};
 
 /// The rows of one read of a tail that follows.
 const ROWS_OF_A_READ: i64 = 2_000;
@@ -109,6 +109,39 @@ async fn contents_are_read_of_the_rooms_that_are_wanted_alone() {
         [true, false, true, false]
     );
     assert_eq!(is_read(Some(&[one, zero])).await, [true; 4]);
+}
+
+/// Fails when names go to the database as text: it has no such letters, refuses them, and nobody gets anything.
+#[tokio::test]
+async fn a_room_that_the_database_can_not_spell_harms_nobody() {
+    let admin = connect(&server().url("postgres")).await;
+    run(&admin, "drop database if exists western").await;
+    run(
+        &admin,
+        "create database western template template0 encoding 'WIN1252' lc_collate 'C' lc_ctype 'C'",
+    )
+    .await;
+    let url = server().url("western");
+    rowcast::pg::migrate::migrate(&url).await.expect("migrate");
+    let db = connect(&url).await;
+    run(
+        &db,
+        "create table places (id bigint generated always as identity primary key, room text not null);
+         create index on places (room, id)",
+    )
+    .await;
+    attach(&db, "'places', room => 'room'").await;
+    let tail = Follower::start(&url).await;
+    run(&db, "insert into places (room) values (chr(233)), ('e')").await;
+    let rooms = ["日本", "é"].map(Room::canonical);
+    let read = tail
+        .store
+        .read(&tail.session, &OpenSet::above(0), 10, Some(&rooms))
+        .await;
+    let rows = read.expect("read").expect("the source is there").rows;
+    assert_eq!(rows[0].room.as_ref(), Some(&rooms[1]));
+    assert!(matches!(rows[0].body, RowBody::Json(_)), "{rows:?}");
+    assert_eq!(rows[1].body, RowBody::NotRead);
 }
 
 /// At the start a tail takes what it finds as seen, 20,000 rows at a time; one row's transaction is still open.

@@ -243,6 +243,10 @@ fn parse(frame: &str) -> (&str, i64) {
         .strip_prefix("id: ")
         .and_then(|rest| rest.split_once("\ndata: "))
         .expect("a frame of an event");
+    assert!(
+        !json.contains("truncated"),
+        "not read, and sent nevertheless: {json}"
+    );
     (cursor, id_of(json.as_bytes()))
 }
 
