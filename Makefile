@@ -57,7 +57,7 @@ lint: ## formatting, clippy, rustdoc, tidy rules, licences and sources of the cr
 	@scripts/setup.sh --lint
 	scripts/lint.sh
 
-# ARGS=--quick for a smoke run of a minute or two; ARGS=--help lists what can be chosen, ARGS=--list what there is.
+# ARGS=--quick for a smoke run of three minutes; ARGS=--help lists what can be chosen, ARGS=--list what there is.
 bench: ## Rowcast beside Nchan, Pushpin and Node, and beside the limit, into benches/RESULTS.md (about an hour; ARGS="--runs 1" 20 minutes)
 	@scripts/setup.sh --bench
 	cargo bench --locked --bench relays -- $(ARGS)
